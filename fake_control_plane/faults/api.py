@@ -1,0 +1,104 @@
+"""What a fault is: something that happens instead of the control plane's answer, and the receipt that it happened.
+
+A fault acts at one of two levels. A *listener* fault needs no request: the connect is refused, the name does not resolve,
+the handshake fails; whoever owns the listener delivers it. An *answer* fault is delivered on one exchange, whose request
+has been read. Either ends in a receipt; without one nobody may believe that the target saw the fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Protocol
+
+from fake_control_plane.answers import Answer
+
+Ending = Literal["answered", "reset", "cut-off", "gave-up"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """How an exchange under a fault ended. ``delivered`` is False when the client was gone before the fault could show.
+
+    ``answer`` is what the client got as one whole HTTP response (status and body as sent), or None. ``ending`` is
+    ``answered`` only then: ``reset`` and ``cut-off`` are ours, ``gave-up`` is the client's. ``waited`` is in target seconds,
+    from the complete request to the ending.
+    """
+
+    delivered: bool
+    evidence: str
+    ending: Ending
+    answer: Answer | None = None
+    waited: float = 0.0
+
+
+class ClientGone(Exception):
+    """The client closed or reset the connection first. ``how`` is ``fin``, ``reset`` or ``tls-alert``."""
+
+    def __init__(self, how: Literal["fin", "reset", "tls-alert"]) -> None:
+        super().__init__(how)
+        self.how = how
+
+
+class Exchange(Protocol):
+    """One request of a client, read to its end, whose answer is still owed."""
+
+    answer: Answer
+    """What the control plane answers if nothing goes wrong: the truth."""
+    allow: Answer
+    """What an allow for this device looks like, whatever the truth is: for faults that dangle one."""
+
+    async def send(self, data: bytes) -> None:
+        """Raw bytes, through TLS if there is any. Raises ClientGone."""
+
+    async def send_answer(self, answer: Answer) -> None:
+        """One whole, well-formed response. Raises ClientGone."""
+
+    def render(self, answer: Answer) -> bytes:
+        """The bytes that ``send_answer`` would send: head, blank line, body."""
+
+    async def client_gone(self, within: float) -> str | None:
+        """Wait until the client closes: ``fin``, ``reset`` or ``tls-alert``; None when ``within`` target seconds passed first."""
+
+    async def pause(self, seconds: float) -> None:
+        """Let target seconds pass. Raises ClientGone as soon as the client closes."""
+
+    def elapsed(self) -> float:
+        """Target seconds since the request was complete."""
+
+    def reset(self) -> None:
+        """Close with RST."""
+
+    def half_close(self) -> None:
+        """Send FIN (and close_notify before it) and go on reading."""
+
+    def close(self) -> None:
+        """Close in good order, whatever was promised."""
+
+
+class Fault:
+    """A fault with its parameters. Subclass ``AnswerFault`` or ``ListenerFault`` in a file of its own."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    parameters: ClassVar[Mapping[str, str]] = {}
+    """Each parameter and what it may be, in words; ``faults.make`` refuses others by naming these."""
+
+
+class AnswerFault(Fault):
+    async def deliver(self, exchange: Exchange) -> Receipt:
+        """Do the damage on this exchange and say how it went. ClientGone may be let through: it means not delivered."""
+        raise LookupError(self.name)
+
+
+class ListenerFault(Fault):
+    """``layer``: ``tcp`` (the connect is refused), ``dns`` (the name does not resolve), ``tls`` (``certificate`` names which
+    one is shown, or ``cut`` for a handshake cut after the ClientHello)."""
+
+    layer: ClassVar[Literal["tcp", "dns", "tls"]]
+    certificate: Literal["untrusted", "expired", "wrong-name", "cut"] | None = None
+
+
+def describe(fault: Fault) -> dict[str, Any]:
+    """The fault as JSON: its name and the parameters that it was made with."""
+    return {"name": fault.name, **vars(fault)}

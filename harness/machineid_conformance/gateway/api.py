@@ -1,0 +1,66 @@
+"""What the gateway asks, and what it tells: the seam between bytes and the scenario.
+
+The gateway knows HTTP, TLS, DNS and hosts. It does not know what a scenario is: before each answer it asks the director,
+and everything that it sees it hands over to be recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from fake_control_plane.answers import Answer
+from fake_control_plane.api import Call
+from fake_control_plane.faults.api import AnswerFault, ListenerFault, Receipt
+
+from machineid_conformance.trace.events import EffectStarted, Event
+
+E = TypeVar("E", bound=Event)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ruling:
+    """What goes back for one control-plane call. ``answer`` is the truth at this moment; ``fault``, if any, is done instead.
+    ``close``: say ``Connection: close``, because the next connection may have to be refused."""
+
+    answer: Answer
+    allow: Answer
+    fault: AnswerFault | None = None
+    close: bool = False
+
+
+class Director(Protocol):
+    """The scenario of one run, as the gateways of its instances see it."""
+
+    def record(self, event: E) -> E:
+        """Drain the pending output of the instance, then stamp and write the event."""
+
+    def clock(self) -> float:
+        """Target seconds since the run began."""
+
+    async def pause(self, seconds: float) -> None:
+        """Let target seconds pass."""
+
+    def listener_fault(self) -> ListenerFault | None:
+        """What is in force for new control-plane connections. ``tcp`` is delivered by the world, ``dns`` and ``tls`` here."""
+
+    async def listener_fault_delivered(self, fault: ListenerFault, *, instance: int, connection: int | None, evidence: str) -> None:
+        """A receipt for a fault below HTTP. The director records it, and the failed call."""
+
+    async def control(self, call: Call, *, number: int, connection: int, instance: int) -> Ruling:
+        """A complete request to the control plane. The director records it, holds it for as long as it must, and rules."""
+
+    async def control_ended(self, number: int, call: Call, ruling: Ruling, receipt: Receipt, *, connection: int, instance: int) -> None:
+        """How that call ended. The director records the answer, the failure, the receipt of the fault."""
+
+    def next_effect(self) -> int:
+        """The next effect's number, over all instances of the run."""
+
+    def next_connection(self) -> int:
+        """The next connection's number, over all instances of the run."""
+
+    async def effect_started(self, effect: EffectStarted) -> None:
+        """An effect started and was recorded; returns when its answer may be sent (or at once, for what cannot be held)."""
+
+    async def effect_ended(self, effect: EffectStarted) -> None:
+        """It was answered or aborted, and that was recorded."""

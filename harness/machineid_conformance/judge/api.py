@@ -1,0 +1,136 @@
+"""What a checker is given, and what it says.
+
+A checker is a pure function of the trace and the target. It knows neither scenario nor runtime names: it reads events,
+and the target's configuration. One rule is one file in ``judge/rules``, found by ``judge.registry``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from machineid_conformance.config.model import Profile, Target
+from machineid_conformance.judge.view import RunView
+
+Level = Literal["MUST", "SHOULD", "report"]
+Outcome = Literal["pass", "fail", "uncounted"]
+"""``uncounted``: the run says nothing of this rule (the fault was not delivered, there was no work to stop, …)."""
+
+Status = Literal["pass", "fail", "warn", "xfail", "inconclusive", "not-applicable", "info"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One violation. ``events`` are sequence numbers of ``run``'s trace: the last is the violating line."""
+
+    run: str
+    message: str
+    events: tuple[int, ...]
+    expected: str = ""
+    got: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What one run says of one rule."""
+
+    outcome: Outcome
+    reason: str | None = None  # why it did not count
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()  # figures and remarks for the report
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boundary:
+    """One validate of the baseline. ``n`` counts from 1; ``kind``: startup task side-effect tool-call llm-call handoff loop."""
+
+    n: int
+    kind: str
+    device: str | None
+    covers: tuple[str, ...]  # labels of the effects that this allow covered
+    work_after: bool  # the baseline did work after this validate was answered
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """What the fault-free runs of the same target did: the positive control of every other run."""
+
+    boundaries: tuple[Boundary, ...]
+    effects: int  # work effects seen
+    effects_after: tuple[bool, ...]  # [n-1]: work started after effect n did
+    deterministic: bool
+    registers: bool
+    reaches_horizon: bool
+    outputs: frozenset[str] = frozenset()  # log lines of fault-free runs, normalised (judge.logs)
+    uses_https: bool = True
+    diagnosis: str | None = None  # why nothing can be judged: the CA was rejected, no control-plane call was made, …
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One run as a checker sees it."""
+
+    view: RunView
+    target: Target
+    baseline: Baseline
+    profile: Profile  # the profile to judge at: the target's, or ``high`` for what a lower one would find
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleResult:
+    """One row of results.json, before ``xfail`` and ``strict`` are applied."""
+
+    rule: str
+    level: Level
+    status: Status
+    runs: int
+    reason: str | None
+    findings: tuple[Finding, ...] = ()
+    counted: tuple[str, ...] = ()
+    uncounted: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Rule:
+    """One row of requirements.md. Subclass it in a file of ``judge/rules``; the class attributes are the row."""
+
+    id: str
+    level: Level
+    statement: str
+    applies_when: str
+    source: str
+    remedy: str
+    """What to change in a runtime that violates it: one or two sentences, with a line of code where that helps."""
+    always: bool = False
+    """True: judged on every run (identity, secrets, placement); else on the runs whose scenario names the rule."""
+
+    def level_for(self, target: Target) -> Level:
+        """The level, where the configuration raises it (``stop/latency`` with ``stop_within``)."""
+        del target
+        return self.level
+
+    def not_applicable(self, target: Target, baseline: Baseline) -> str | None:
+        """Why the rule does not apply to this target and what would make it apply, or None when it does."""
+        del target, baseline
+        return None
+
+    def check(self, case: Case) -> Observation:
+        """What one run says. A rule that only spans runs leaves this alone."""
+        raise LookupError(f"{self.id} is judged over all runs, not over one")
+
+    def conclude(self, cases: Sequence[Case], observed: Sequence[tuple[Case, Observation]]) -> tuple[Observation, ...]:
+        """What all runs together say, beyond ``observed``: the observations of ``check`` over the runs that named the rule."""
+        del cases, observed
+        return ()
+
+    def starved(self, counted: Sequence[Case]) -> str | None:
+        """Why runs that counted are not yet enough for a pass (a class needs startup and a later boundary), or None."""
+        del counted
+        return None
+
+
+__all__ = [
+    "Baseline", "Boundary", "Case", "Finding", "Level", "Observation", "Outcome", "Profile", "Rule", "RuleResult",
+    "Sequence", "Status", "field",
+]

@@ -1,0 +1,52 @@
+"""Secrets never reach a disk: they are replaced by a mark that says what stood there.
+
+A checker that looks for a leaked key looks for the mark.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+ORG_KEY_MARK = "[redacted: org key]"
+OLD_KEY_MARK = "[redacted: old org key]"
+SECRET_MARK = "[redacted: secret]"  # noqa: S105  (the mark that stands for one)
+MARKS = (ORG_KEY_MARK, OLD_KEY_MARK, SECRET_MARK)
+
+LOOKS_SECRET = re.compile(
+    r"""org_[A-Za-z0-9_\-]{6,}                                  # an org key, of this run or not
+      | (?P<head>\b(?:authorization|proxy-authorization|cookie|set-cookie|x-[a-z0-9\-]*-key)\b["']?\s*[:=]\s*["']?)
+        (?P<value>[^"'\r\n]+)
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+class Redactor:
+    """Replaces known secrets, each by its mark, and then whatever looks like one."""
+
+    def __init__(self, secrets: Mapping[str, str] | None = None) -> None:
+        self._secrets = dict(secrets or {})
+
+    def learn(self, secret: str, mark: str = SECRET_MARK) -> None:
+        """Know one more secret; values shorter than four characters are no secrets."""
+        if len(secret) >= 4:
+            self._secrets[secret] = mark
+
+    def text(self, text: str) -> str:
+        """The text with every secret replaced, the longest first."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            if secret in text:
+                text = text.replace(secret, self._secrets[secret])
+        return LOOKS_SECRET.sub(lambda found: (found["head"] + SECRET_MARK) if found["head"] else SECRET_MARK, text)
+
+    def redact(self, value: Any) -> Any:
+        """A JSON value with every string in it redacted, keys included."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.redact(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.redact(item) for item in value]
+        return value
