@@ -47,6 +47,12 @@ class Exchange(Protocol):
     """What the control plane answers if nothing goes wrong: the truth."""
     allow: Answer
     """What an allow for this device looks like, whatever the truth is: for faults that dangle one."""
+    scheme: str
+    """``https`` or ``http``: what the client spoke."""
+    host: str
+    """The authority that the client addressed, as its Host field says it: with the port where one was written."""
+    target: str
+    """The request's target in origin form: path and query, as sent."""
 
     async def send(self, data: bytes) -> None:
         """Raw bytes, through TLS if there is any. Raises ClientGone."""
@@ -96,7 +102,11 @@ class ListenerFault(Fault):
     one is shown, or ``cut`` for a handshake cut after the ClientHello)."""
 
     layer: ClassVar[Literal["tcp", "dns", "tls"]]
-    certificate: Literal["untrusted", "expired", "wrong-name", "cut"] | None = None
+
+    @property
+    def certificate(self) -> Literal["untrusted", "expired", "wrong-name", "cut"] | None:
+        """None at the layers below TLS. A property, so that ``describe`` shows parameters only."""
+        return None
 
 
 def describe(fault: Fault) -> dict[str, Any]:

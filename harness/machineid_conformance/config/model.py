@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
+from machineid_conformance.config import templates
 from machineid_conformance.trace.events import Role
 
 Profile = Literal["low", "medium", "high"]
@@ -85,7 +86,8 @@ class Target:
     cwd: Path
     env: Mapping[str, str] = field(default_factory=dict)
     pass_env: tuple[str, ...] = ()
-    devices: tuple[str, ...] = ()  # empty: the first registered one counts as declared
+    devices: tuple[str, ...] = ()  # every id, {n} filled in; empty: the first registered one counts as declared
+    device_templates: tuple[str, ...] = ()  # the same as they stand in the file; differs where {n:02} does
     instances: int = 1
     preregistered: bool = False
     profile: Profile = "medium"
@@ -121,6 +123,10 @@ class Target:
     def device(self) -> str | None:
         """The declared device whose permit covers what names no other, if one is declared."""
         return self.devices[0] if self.devices else None
+
+    def devices_of(self, instance: int) -> tuple[str, ...]:
+        """The declared devices of one instance, counted from 1; the first goes into its MACHINEID_DEVICE_ID."""
+        return tuple(templates.fill(device, n=instance) for device in self.device_templates or self.devices)
 
     def declares(self, role: Role) -> bool:
         """Whether an effect rule gives something this role."""

@@ -258,6 +258,20 @@ class FaultDelivered(Event):
     evidence: str
 
 
+@event("redirect-followed")
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedirectFollowed(Event):
+    """The client followed a redirect of the fault to where an allow waits. Neither a call nor an effect; the allow is no permit.
+    ``secrets``: the org key went along, and where it stood."""
+
+    name: ClassVar[str]
+    connection: int
+    instance: int
+    method: str
+    host: str
+    secrets: tuple[str, ...] = ()
+
+
 @event("fault-withheld")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaultWithheld(Event):

@@ -34,6 +34,11 @@ class TraceWriter:
         self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
         return stamped
 
+    @property
+    def written(self) -> int:
+        """How many events stand in the trace."""
+        return self._seq
+
     def close(self) -> None:
         """Flush and close; safe to call twice."""
         self._file.close()

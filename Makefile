@@ -1,0 +1,41 @@
+# Two commands do all set-up: `make conformance` and `make test`. Both need Python 3.11+, git and, for the namespaces, Linux.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXAMPLES := harness/machineid_conformance/examples/machineid-conformance.toml
+
+.PHONY: conformance test lint matrix clean
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/installed-test: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	touch $@
+
+# The main job on two bundled runtimes: one that keeps the rules, and one that does not. Both must come out as expected.
+conformance: $(VENV)/installed
+	$(BIN)/machineid-conformance run --config $(EXAMPLES) --target worker --report .machineid-conformance/worker
+	@echo
+	@echo "And a worker that validates once and goes on when the control plane is away: it must not pass."
+	$(BIN)/machineid-conformance run --config $(EXAMPLES) --target careless --report .machineid-conformance/careless; \
+		status=$$?; test $$status -eq 1 || { echo "expected exit code 1 (non-conforming), got $$status" >&2; exit 1; }
+	@echo "As expected: worker is conforming, careless is not."
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The kill matrix alone: every bundled runtime against every rule.
+matrix: $(VENV)/installed-test
+	$(BIN)/python -m pytest tests/matrix -q
+
+clean:
+	rm -rf $(VENV) dist build .machineid-conformance .mypy_cache .ruff_cache

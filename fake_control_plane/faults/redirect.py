@@ -1,0 +1,67 @@
+"""A redirect to where an allow waits. requirements.md: ``fail-closed/redirect``. RFC 9110, 15.4 and 10.2.2 (Location).
+
+The fault gives the redirect; whoever owns the connections recognises the followed request by ``is_followed``, and
+answers it with an allow that is no permit, to whatever method the client followed with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from fake_control_plane.answers import Answer
+from fake_control_plane.api import PREFIX
+from fake_control_plane.faults.api import AnswerFault, Exchange, Receipt
+from fake_control_plane.faults.bodies import html
+from fake_control_plane.faults.parameters import check_choice
+from fake_control_plane.faults.receipts import send_whole
+
+REDIRECT_HOST = "eu-west.machineid-mirror.example"
+"""The other host: a name that is reserved (RFC 2606), and that a client might well believe."""
+
+MARKER = "continue=1"
+"""What the query of a redirect to the control plane itself ends with."""
+
+STATUSES = (301, 302, 307, 308)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redirect(AnswerFault):
+    """``Location`` is absolute, keeps scheme, path and query, and names the other host or carries the marker."""
+
+    name = "redirect"
+    summary = "a redirect to another host, or to itself, where an allow waits"
+    parameters: ClassVar[Mapping[str, str]] = {"status": "301, 302, 307 or 308", "to": "other-host or itself"}
+
+    status: int
+    to: Literal["other-host", "itself"]
+
+    def __post_init__(self) -> None:
+        check_choice(self, "status", STATUSES)
+        check_choice(self, "to", ("other-host", "itself"))
+
+    async def deliver(self, exchange: Exchange) -> Receipt:
+        """Delivered when the redirect was accepted, whether or not the client follows."""
+        host, target = exchange.host, exchange.target
+        if self.to == "itself":
+            target = f"{target}{'&' if '?' in target else '?'}{MARKER}"
+        else:
+            host = REDIRECT_HOST
+        headers = {"Location": f"{exchange.scheme}://{host}{target}"}
+        answer = Answer(status=self.status, raw=html(self.status), content_type="text/html", headers=headers)
+        return await send_whole(exchange, answer)
+
+
+def is_followed(host: str, target: str) -> bool:
+    """Whether a request is one that followed a redirect of this fault.
+
+    ``host``: the authority that the request is for, with or without a port. ``target``: its target, in any form. A
+    request for any host but ``REDIRECT_HOST`` counts only with a path of the API and the marker as one whole field of
+    its query.
+    """
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    if name.lower().rstrip(".") == REDIRECT_HOST:
+        return True
+    path, _, query = target.partition("?")
+    return PREFIX in path and MARKER in query.split("&")

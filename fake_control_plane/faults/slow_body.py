@@ -1,0 +1,57 @@
+"""An allow that drips, and falls silent before its last byte. requirements.md: ``fail-closed/slow-body``.
+
+A timeout for each read never fires on it; only a deadline for the whole call does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from fake_control_plane.faults.api import AnswerFault, ClientGone, Exchange, Receipt
+from fake_control_plane.faults.parameters import check_seconds
+from fake_control_plane.faults.receipts import cut_off, gave_up, too_late
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlowBody(AnswerFault):
+    """The head at once, then one body byte each ``interval``; the last byte never comes."""
+
+    name = "slow-body"
+    summary = "an allow drips byte by byte and never ends"
+    parameters: ClassVar[Mapping[str, str]] = {
+        "interval": "target seconds above 0 before each body byte (default 0.5)",
+        "total": "target seconds above 0 until it is cut off (default 30)",
+    }
+
+    interval: float = 0.5
+    total: float = 30.0
+
+    def __post_init__(self) -> None:
+        check_seconds(self, "interval")
+        check_seconds(self, "total")
+
+    async def deliver(self, exchange: Exchange) -> Receipt:
+        """Delivered once the head is out; ``waited`` tells when the client gave up, or that it never did."""
+        body = exchange.allow.payload()
+        message = exchange.render(exchange.allow)
+        head = message[: len(message) - len(body)]
+        deadline = exchange.elapsed() + self.total
+        try:
+            await exchange.send(head)
+        except ClientGone as gone:
+            return too_late(exchange, gone.how)
+        sent = 0
+        try:
+            while sent < len(body) - 1 and exchange.elapsed() + self.interval < deadline:
+                await exchange.pause(self.interval)
+                await exchange.send(body[sent : sent + 1])
+                sent += 1
+            how = await exchange.client_gone(max(0.0, deadline - exchange.elapsed()))
+        except ClientGone as gone:
+            how = gone.how
+        dripped = f"{sent} of {len(body)} body bytes sent"
+        if how is not None:
+            return gave_up(exchange, how, during=dripped)
+        return cut_off(exchange, f"{dripped}, cut off {exchange.elapsed():.3f} s after the request")

@@ -1,0 +1,45 @@
+"""An allow that is cut short. requirements.md: ``fail-closed/truncated``.
+
+``length``: fewer bytes than Content-Length, then FIN: an incomplete message (RFC 9112, 8). ``json``: a whole message,
+whose JSON ends in the middle (RFC 8259, 2). Either holds ``"allowed": true``: a lenient reader could take it for an
+allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from fake_control_plane.answers import Answer
+from fake_control_plane.faults.api import AnswerFault, ClientGone, Exchange, Receipt
+from fake_control_plane.faults.bodies import half_of_allow
+from fake_control_plane.faults.parameters import check_choice
+from fake_control_plane.faults.receipts import cut_off, send_whole, too_late
+
+
+@dataclass(frozen=True, kw_only=True)
+class Truncated(AnswerFault):
+    """The first half of an allow's body."""
+
+    name = "truncated"
+    summary = "an allow that is cut short, by HTTP's or by JSON's measure"
+    parameters: ClassVar[Mapping[str, str]] = {
+        "how": "length (fewer bytes than Content-Length) or json (whole HTTP, half the JSON)"
+    }
+
+    how: Literal["length", "json"]
+
+    def __post_init__(self) -> None:
+        check_choice(self, "how", ("length", "json"))
+
+    async def deliver(self, exchange: Exchange) -> Receipt:
+        """Delivered when what there is of the answer was accepted."""
+        message, allow, kept = half_of_allow(exchange)
+        if self.how == "json":
+            return await send_whole(exchange, Answer(status=allow.status, raw=allow.payload()[:kept]))
+        try:
+            await exchange.send(message)
+        except ClientGone as gone:
+            return too_late(exchange, gone.how)
+        return cut_off(exchange, f"closed after {kept} of {len(allow.payload())} body bytes")

@@ -1,0 +1,111 @@
+"""The engine's process: one request on standard input, JSON Lines on standard output.
+
+Nothing else may be written to standard output: it is the stream. When standard input is closed, or on SIGTERM or SIGINT, the engine ends
+its targets and then itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import traceback
+from dataclasses import fields
+from typing import Any
+
+from machineid_conformance.config.errors import ConfigurationError
+from machineid_conformance.engine.main import judge
+from machineid_conformance.engine.run import SetupError
+from machineid_conformance.engine.selection import SelectionError
+from machineid_conformance.engine.stream import Message, Request
+from machineid_conformance.isolation.api import IsolationError
+from machineid_conformance.scenario.load import ScenarioError
+
+EXIT_USAGE, EXIT_HARNESS = 2, 4
+
+
+def parse_request(text: str) -> Request:
+    """The request, from its JSON. Raises ValueError naming the field that is unknown."""
+    data: dict[str, Any] = json.loads(text)
+    known = {field.name for field in fields(Request)}
+    if unknown := set(data) - known:
+        raise ValueError(f"unknown request fields {sorted(unknown)}; known are {sorted(known)}")
+    for name in ("command", "targets", "rules", "scenario_globs"):
+        if data.get(name) is not None:
+            data[name] = tuple(data[name])
+    if data.get("scenarios") is not None:
+        data["scenarios"] = {target: tuple(ids) for target, ids in data["scenarios"].items()}
+    return Request(**data)
+
+
+class _Stream:
+    """Writes messages whole; a reader that is gone ends the engine."""
+
+    def __init__(self) -> None:
+        self._file = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+        os.dup2(2, 1)  # a stray print of a library must not break the stream
+
+    def emit(self, message: Message) -> None:
+        self._file.write(json.dumps(message.to_json(), ensure_ascii=False, separators=(",", ":")) + "\n")
+        self._file.flush()
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first real error of a group of tasks."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _main(request: Request, stream: _Stream) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        finished = await judge(request, stream.emit)
+    except asyncio.CancelledError:
+        return EXIT_HARNESS
+    except BaseException as error:  # noqa: BLE001  (whatever it is, the front must be told)
+        return _failed(_cause(error), stream)
+    stream.emit(finished)
+    return int(finished.payload["exit"])
+
+
+def _failed(error: BaseException, stream: _Stream) -> int:
+    kinds: dict[type[BaseException], str] = {
+        IsolationError: "isolation",
+        ConfigurationError: "configuration",
+        ScenarioError: "configuration",
+        SetupError: "configuration",
+        SelectionError: "usage",
+    }
+    kind = next((word for cls, word in kinds.items() if isinstance(error, cls)), "harness")
+    message = str(error)
+    code = EXIT_USAGE
+    if kind == "harness":
+        code = EXIT_HARNESS
+        message = f"the harness itself failed: {type(error).__name__}: {error}"
+        traceback.print_exception(error)
+    with contextlib.suppress(BrokenPipeError):
+        stream.emit(Message(kind="failed", payload={"error": kind, "message": message, "exit": code}))
+    return code
+
+
+def main() -> int:
+    """Read the request, work, return the exit code."""
+    stream = _Stream()
+    try:
+        request = parse_request(sys.stdin.readline())
+    except (ValueError, TypeError) as error:
+        stream.emit(Message(kind="failed", payload={"error": "usage", "message": str(error), "exit": EXIT_USAGE}))
+        return EXIT_USAGE
+    return asyncio.run(_main(request, stream))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""From scenarios and a baseline to runs: pure, so that the number of runs can be said before they start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from machineid_conformance.config.model import Target
+from machineid_conformance.judge.api import Baseline
+from machineid_conformance.scenario.model import Action, Scenario, Step, Variant
+
+BASELINE_RUNS = 3
+"""Three times the same: it says whether the target is deterministic (design.md, Baseline)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """One case: a scenario, bound to a boundary, a variant and an environment.
+
+    ``steps`` have their ``each`` and ``$variant`` filled in. ``companions`` are the other targets of the group that live in
+    the same org; ``instances`` how many processes of the target itself.
+    """
+
+    id: str
+    target: Target
+    scenario: Scenario
+    steps: tuple[Step, ...]
+    subject: str | None = None
+    n: int | None = None
+    variant: Variant | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    companions: tuple[Target, ...] = ()
+    instances: int = 1
+    baseline: bool = False
+
+    @property
+    def faulty(self) -> bool:
+        """Whether the run does anything to the target that a fault-free run does not."""
+        return bool(self.steps)
+
+
+def baseline_runs(target: Target, scenario: Scenario) -> tuple[PlannedRun, ...]:
+    """The fault-free runs of a target."""
+    return tuple(
+        PlannedRun(id=f"{target.name}/{scenario.id}/{number}", target=target, scenario=scenario, steps=(), baseline=True)
+        for number in range(1, BASELINE_RUNS + 1)
+    )
+
+
+def runs_of(
+    scenario: Scenario, target: Target, baseline: Baseline, *, companions: Sequence[Target] = ()
+) -> tuple[PlannedRun, ...]:
+    """Every run of one scenario, boundary by boundary.
+
+    A sweep over validates with variants follows ``target.sweep``: with ``kinds`` every variant at startup and at the first later
+    boundary of each kind, and one variant, rotating, at the others; with ``all`` every variant at every boundary. A sweep without
+    variants (a revoke) is always complete.
+    """
+    many = "many-processes" in scenario.needs
+    template = PlannedRun(
+        id="",
+        target=target,
+        scenario=scenario,
+        steps=(),
+        companions=tuple(companions) if many else (),
+        instances=target.instances if many else 1,
+    )
+    runs = []
+    for n, variant in _cases(scenario, target, baseline):
+        for number, environment in enumerate(_environments(scenario, target), 1):
+            parts = [target.name, scenario.id]
+            if n is not None:
+                parts.append(f"{scenario.sweep}-{n}")
+            if variant is not None:
+                parts.append(variant.id)
+            if environment:
+                parts.append(f"environment-{number}")
+            runs.append(
+                replace(
+                    template,
+                    id="/".join(parts),
+                    steps=tuple(_bind(step, n, variant) for step in scenario.steps),
+                    subject=None if n is None else scenario.sweep,
+                    n=n,
+                    variant=variant,
+                    environment=environment,
+                )
+            )
+    return tuple(runs)
+
+
+def _cases(scenario: Scenario, target: Target, baseline: Baseline) -> Iterable[tuple[int | None, Variant | None]]:
+    variants: Sequence[Variant | None] = scenario.variants or (None,)
+    if scenario.sweep == "once":
+        for variant in variants:
+            yield None, variant
+        return
+    if scenario.sweep == "effect":
+        for n in range(1, baseline.effects + 1):
+            for variant in variants:
+                yield n, variant
+        return
+    seen: set[str] = set()
+    rotation = 0
+    for boundary in baseline.boundaries:
+        if target.sweep == "all" or boundary.kind not in seen:
+            seen.add(boundary.kind)
+            for variant in variants:
+                yield boundary.n, variant
+        else:
+            yield boundary.n, variants[rotation % len(variants)]
+            rotation += 1
+
+
+def _environments(scenario: Scenario, target: Target) -> Sequence[Mapping[str, str]]:
+    if "bypass-env" in scenario.needs:
+        return target.bypass_env
+    if "variants" in scenario.needs:
+        return target.variants
+    return ({},)
+
+
+def _bind(step: Step, n: int | None, variant: Variant | None) -> Step:
+    at = replace(step.at, n=n) if step.at.n == "each" and n is not None else step.at
+    do = step.do
+    if variant is not None and do.kind == "fault" and do.argument == "$variant":
+        do = Action(kind="fault", argument={variant.fault: dict(variant.parameters)})
+    return replace(step, at=at, do=do)

@@ -1,0 +1,132 @@
+"""results.json: what a target's runs come to, as other tools read it (reports/schema/results.schema.json)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from machineid_conformance import __version__
+from machineid_conformance.config.model import Configuration, Target
+from machineid_conformance.judge.api import Baseline, Finding, Observation, Rule, RuleResult
+from machineid_conformance.judge.latency import latency
+
+if TYPE_CHECKING:
+    from machineid_conformance.engine.run import Ran
+    from machineid_conformance.engine.target import Judged
+
+WORST_LAST = ("conforming", "inconclusive", "non-conforming")
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """One finding."""
+    return {
+        "run": finding.run, "message": finding.message, "events": list(finding.events), "expected": finding.expected,
+        "got": finding.got,
+    }  # fmt: skip
+
+
+def observation_json(observation: Observation, rule: Rule, target: Target) -> dict[str, Any]:
+    """What one run says of one rule, for the stream."""
+    return {
+        "outcome": observation.outcome, "reason": observation.reason, "level": rule.level_for(target),
+        "findings": [finding_json(finding) for finding in observation.findings],
+    }  # fmt: skip
+
+
+def rule_json(result: RuleResult) -> dict[str, Any]:
+    """One row of a target's rules."""
+    return {
+        "id": result.rule, "level": result.level, "status": result.status, "runs": result.runs, "reason": result.reason,
+        "findings": [finding_json(finding) for finding in result.findings], "counted": list(result.counted),
+        "uncounted": [{"run": run, "reason": reason} for run, reason in result.uncounted], "notes": list(result.notes),
+    }  # fmt: skip
+
+
+def target_json(
+    target: Target,
+    judged: Sequence[Judged],
+    results: Sequence[RuleResult],
+    baseline: Baseline,
+    *,
+    verdict: str,
+    isolation: str,
+    trace_name: Callable[[Ran], str],
+    left_out: Mapping[str, str],
+    problems: Sequence[str],
+    complete: bool,
+    deadline: float | None,
+) -> dict[str, Any]:
+    """One object of ``targets``."""
+    return {
+        "name": target.name,
+        "profile": target.profile,
+        "isolation": isolation,
+        "verdict": verdict,
+        "complete": complete,
+        "problems": list(problems),
+        "rules": [rule_json(result) for result in results],
+        "stop_latency": latency([one.case for one in judged]),
+        "client_deadline": deadline,
+        "deterministic": baseline.deterministic,
+        "boundaries": [
+            {"n": boundary.n, "kind": boundary.kind, "device": boundary.device, "covers": list(boundary.covers)}
+            for boundary in baseline.boundaries
+        ],
+        "left_out": dict(left_out),
+        "runs": [
+            {
+                "id": one.ran.run.id, "scenario": one.ran.run.scenario.id, "subject": one.ran.run.subject,
+                "boundary": one.ran.run.n, "variant": one.ran.run.variant.id if one.ran.run.variant else None, "speed": 1,
+                "trace": trace_name(one.ran), "seconds": one.ran.seconds, "wall_seconds": one.ran.wall_seconds,
+            }
+            for one in judged
+        ],
+    }  # fmt: skip
+
+
+def results_json(
+    configuration: Configuration, targets: Sequence[Mapping[str, Any]], *, started_at: datetime, root: Path
+) -> dict[str, Any]:
+    """The whole document. The verdict of the whole is the worst of its targets."""
+    return {
+        "schema": 1,
+        "edition": configuration.edition,
+        "tool": {"name": "machineid-conformance", "version": __version__},
+        "started_at": started_at.isoformat(timespec="seconds"),
+        "git": _git(root),
+        "config_sha256": configuration.sha256,
+        "complete": all(target["complete"] for target in targets),
+        "verdict": max((target["verdict"] for target in targets), key=WORST_LAST.index, default="inconclusive"),
+        "targets": list(targets),
+    }
+
+
+def write(document: Mapping[str, Any], folder: Path) -> Path:
+    """Write results.json into the report folder, whole or not at all."""
+    path = folder / "results.json"
+    draft = path.with_suffix(".json.part")
+    draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    draft.replace(path)
+    return path
+
+
+def _git(root: Path) -> dict[str, Any] | None:
+    """The commit that was judged, where there is one."""
+    try:
+        commit = subprocess.run(
+            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+        status = subprocess.run(
+            ["git", "-C", str(root), "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": bool(status.strip())}

@@ -1,0 +1,197 @@
+"""When a run is over: the one place that looks at clocks.
+
+Nothing here waits for time to pass where it could wait for an event: the watch sleeps on the run's bell, and wakes by itself only at the
+next moment at which a limit would be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from machineid_conformance.trace.events import Watched
+
+if TYPE_CHECKING:
+    from machineid_conformance.engine.run import Instance, Run
+
+GRACE_AT_1X = 20.0
+"""How much of ``grace_window`` is watched while target time is real time; the report says so."""
+QUIET_SECONDS = 0.3
+"""A run in which nothing happened for so long is waiting: it gives its place among the busy ones to another."""
+BUSY_SHARE = 0.2
+"""A target that uses more of a core than this, or is runnable, is slow and not idle: load must not make a target look stopped."""
+
+
+class Watch:
+    """Decides, from a run's progress, whether and why it is over."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.target = run.plan.target
+        self.progress = run.director.progress
+        self._revoked_at_horizon = False
+        self._cpu: dict[int, tuple[float, float]] = {}
+        self._not_idle_before = 0.0
+        self._stops = 0
+        steps = [step for step in run.plan.steps if isinstance(step.at.n, int)]
+        self._pinned = max((step.at.n for step in steps if isinstance(step.at.n, int)), default=0)
+
+    async def until_over(self) -> str:
+        """Wait until the run is over; its reason (``run-ended.reason``)."""
+        bell = self.progress.bell
+        while True:
+            bell.clear()
+            reason = await self._over()
+            if reason is not None:
+                return reason
+            if bell.is_set():
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._next_limit()):
+                    try:
+                        async with asyncio.timeout(QUIET_SECONDS):
+                            await bell.wait()
+                            continue
+                    except TimeoutError:
+                        self.run.release()
+                    await bell.wait()
+
+    # -- limits ----------------------------------------------------------------------------------------------------------
+
+    def _next_limit(self) -> float:
+        now, target = self.run.clock(), self.target
+        limits = [target.run_within + self._window() - now]
+        if not self.progress.contacted:
+            limits.append(target.start_within - now)
+        idle_at = max(self.progress.last_activity, self._not_idle_before) + target.idle_after
+        if idle_at > now:
+            limits.append(idle_at - now)
+            half = idle_at - target.idle_after / 2 - now
+            if half > 0:
+                limits.append(half)
+        if self.progress.first_refusal_at is not None:
+            limits.append(self.progress.first_refusal_at + self._window() - now)
+        return max(0.01, min(limit for limit in limits if limit > 0) if any(limit > 0 for limit in limits) else 0.05)
+
+    def _window(self) -> float:
+        """How long an outage is watched, in target seconds; 0 where ``idle_after`` is enough."""
+        watch = self.run.plan.scenario.watch
+        if watch == "idle":
+            return 0.0
+        return min(self.target.grace_window, GRACE_AT_1X) if watch == "grace" else float(watch)
+
+    # -- the decision ----------------------------------------------------------------------------------------------------
+
+    async def _over(self) -> str | None:
+        run, now = self.run, self.run.clock()
+        subjects = run.instances[: run.plan.instances]
+        if all(instance.gone for instance in subjects):
+            if await self._stopped():
+                return None
+            companions = run.instances[run.plan.instances :]
+            if all(instance.gone for instance in companions) or self._companions_seen() or await self._idle(now):
+                self._watched(now, "gone")
+                return "gone"
+        if now > self.target.run_within + self._window():
+            return "run_within"
+        if not self.progress.contacted and now > self.target.start_within:
+            return "start_within"
+        if self._reached_horizon():
+            if not self._revoked_at_horizon:
+                self._revoked_at_horizon = True
+                run.revoke_all()
+                return None
+            if self.progress.effects_since_validate > 2 * self._gap() or self._asked():
+                return "horizon"
+        if self._waits_for_the_end_of_an_outage():
+            return None
+        if self._window() and self.progress.first_refusal_at is not None:
+            if now < self.progress.first_refusal_at + self._window():
+                return None
+            self._watched(now, "watched")
+            return "watched"
+        if self._asked():
+            return None if await self._stopped() else "asked"
+        if run.stimulation is not None and run.stimulation.done and not self._open():
+            return None if await self._stopped() else "stimuli"
+        if await self._idle(now):
+            if await self._stopped():
+                return None
+            return "horizon" if self._revoked_at_horizon else "idle"
+        return None
+
+    def _asked(self) -> bool:
+        return self.progress.refused_at is not None and self.progress.validates_since_refusal >= self.target.horizon
+
+    def _gap(self) -> int:
+        return max(self.target.horizon, self.target.max_gap + 1)
+
+    def _reached_horizon(self) -> bool:
+        if self._revoked_at_horizon:
+            return True
+        progress = self.progress
+        if progress.refused_at is not None:
+            return False
+        limit = max(self.target.horizon, self._pinned if self.run.director.pending else 0)
+        if self.run.plan.steps and not self.run.director.pending:
+            limit = max(limit, self._pinned + self.target.horizon)
+        if self.run.plan.instances + len(self.run.plan.companions) > 1:
+            limit *= self.run.plan.instances + len(self.run.plan.companions)
+        return progress.validates - progress.validates_before_restart >= limit and not self._open() or (
+            progress.effects_since_validate >= self._gap() and not self.run.director.pending
+        )
+
+    def _open(self) -> bool:
+        return self.progress.open_calls > 0 or self.progress.open_effects > 0
+
+    def _waits_for_the_end_of_an_outage(self) -> bool:
+        fault = self.run.director.fault
+        alive = any(not instance.gone for instance in self.run.instances[: self.run.plan.instances])
+        return fault is not None and fault.timer is not None and alive
+
+    def _companions_seen(self) -> bool:
+        return self.run.companions_worked >= 2
+
+    async def _stopped(self) -> bool:
+        """The target stopped: do what the scenario pins to that; whether there was anything."""
+        self._stops += 1
+        if not await self.run.director.fire("after", "stop", self._stops):
+            self._stops -= 1
+            return False
+        return True
+
+    def _watched(self, now: float, until: str) -> None:
+        refused = self.progress.first_refusal_at
+        if refused is not None and self._window():
+            self.run.director.record(Watched(what="outage", seconds=round(now - refused, 3), until=until))
+
+    # -- idle ------------------------------------------------------------------------------------------------------------
+
+    async def _idle(self, now: float) -> bool:
+        """No work, no validate, nothing owed by the harness, and no use of the processor, for ``idle_after``."""
+        if not self.progress.contacted or self._open():
+            return False
+        if self.run.stimulation is not None and not self.run.stimulation.idle:
+            return False
+        quiet = now - max(self.progress.last_activity, self._not_idle_before)
+        if quiet < self.target.idle_after:
+            if quiet >= self.target.idle_after / 2:
+                await self._sample(now)
+            return False
+        for instance in self.run.instances:
+            if not instance.gone and await self._busy(instance, now):
+                self._not_idle_before = now - self.target.idle_after / 2
+                return False
+        return True
+
+    async def _sample(self, now: float) -> None:
+        for instance in self.run.instances:
+            if not instance.gone and instance.number not in self._cpu:
+                seconds, _ = await instance.world.busy()
+                self._cpu[instance.number] = (now, seconds)
+
+    async def _busy(self, instance: Instance, now: float) -> bool:
+        seconds, runnable = await instance.world.busy()
+        then, before = self._cpu.pop(instance.number, (now - self.target.idle_after, seconds))
+        return runnable or seconds - before > BUSY_SHARE * max(now - then, 0.1)

@@ -1,0 +1,65 @@
+"""fail-closed/short-timeout: a target that cannot ask soon knows it."""
+
+from __future__ import annotations
+
+from machineid_conformance.judge.api import Case, Finding, Observation, Rule
+from machineid_conformance.judge.rules.fail_closed_evidence import delivered, not_delivered, struck
+from machineid_conformance.judge.support import finding
+
+FAULTS = frozenset({"hang", "slow-body"})
+LIMIT = 3.0
+"""Target seconds (GUIDE Timeouts: 1 to 3 s)."""
+MARGIN = 0.5
+"""Target seconds by which a deadline of exactly ``LIMIT`` may be measured too long: the close has to be noticed."""
+
+
+class ShortTimeout(Rule):
+    """Measures from the complete request to the moment at which the client closed."""
+
+    id = "fail-closed/short-timeout"
+    level = "SHOULD"
+    statement = "The client gives up within 3 s, on a hang and on a drip; the measured deadline is reported."
+    applies_when = "always"
+    source = "GUIDE Timeouts (short client timeout, for example 1 to 3 seconds)"
+    remedy = (
+        "Set a deadline of 1 to 3 s on the whole validate call: `timeout=2`, and where that is a per-read timeout, "
+        "a deadline around it as well."
+    )
+
+    def check(self, case: Case) -> Observation:
+        """Uncounted unless a validate hung or dripped."""
+        faults = delivered(case, FAULTS)
+        calls = [call for call in struck(case, faults) if call.ended_at is not None and call.how != "unanswered"]
+        if not calls:
+            return Observation(outcome="uncounted", reason=not_delivered(case, FAULTS))
+        names = {fault.call: fault.fault for fault in faults}
+        findings: list[Finding] = []
+        notes: list[str] = []
+        for call in calls:
+            waited = _waited(case, call.ended) or (call.ended_at or call.asked_at) - call.asked_at
+            fault = names[call.call]
+            if call.how == "cut-off":
+                notes.append(f"{fault}: no deadline within {waited:.1f} s, when the harness cut the connection off")
+            else:
+                notes.append(f"{fault}: the client gave up after {waited:.1f} s")
+            if call.how == "cut-off" or waited > LIMIT + MARGIN:
+                findings.append(
+                    finding(
+                        case,
+                        f"the target waited {waited:.1f} s for an answer to validate ({fault})",
+                        (call.asked, call.ended or call.asked),
+                        expected=f"the client gives up within {LIMIT:g} s",
+                        got=f"it waited {waited:.1f} s",
+                    )
+                )
+        return Observation(outcome="fail" if findings else "pass", findings=tuple(findings), notes=tuple(notes))
+
+
+def _waited(case: Case, ended: int | None) -> float | None:
+    """What the gateway measured; the trace's own times stand in where it did not."""
+    event = case.view.event(ended) if ended is not None else None
+    waited = getattr(event, "waited", None)
+    return float(waited) if waited is not None else None
+
+
+RULES: tuple[Rule, ...] = (ShortTimeout(),)

@@ -1,0 +1,143 @@
+"""``replay RUN``: one case of an earlier session again, its timeline printed as soon as it is judged."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from machineid_conformance.engine.stream import Message
+from machineid_conformance.report import timeline
+from machineid_conformance.report.failure import RuleText, failures_of_run
+from machineid_conformance.report.progress import Progress
+from machineid_conformance.report.rules import nearest
+from machineid_conformance.report.style import Style, printable
+from machineid_conformance.session import EngineFailed, EngineSession
+from machineid_conformance.trace.events import Event, RunStarted, Spawned
+from machineid_conformance.trace.reader import TraceError, read
+
+
+class NoSuchRun(Exception):  # noqa: N818  (reads as what happened)
+    """Neither a run of results.json nor a trace: says where was looked and what is near."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What must be the same for a run to be the same case."""
+
+    run: str
+    target: str
+    scenario: str
+    boundary: int | None = None
+    variant: str | None = None
+    command: tuple[str, ...] = ()  # as its trace has it, secrets redacted
+
+    @property
+    def without_configuration(self) -> str:
+        """What to say when there is neither a configuration nor a command to run it with."""
+        command = shlex.join(self.command) if self.command else "COMMAND"
+        return f"{self.run} was a run of a command, and there is no configuration here; say it again: replay {self.run} -- {command}"
+
+    def is_case_of(self, payload: Mapping[str, Any]) -> bool:
+        """Whether a ``run-judged`` message is about this case."""
+        return payload.get("run") == self.run
+
+
+def find(name: str, report: Path) -> Case:
+    """The case of a run's id, or of a trace file.
+
+    Raises:
+        NoSuchRun: neither is there.
+    """
+    path = Path(name)
+    if path.suffix == ".jsonl":
+        return _from_trace(path if path.is_file() else report / name)
+    results = report / "results.json"
+    try:
+        document = json.loads(results.read_text(encoding="utf-8"))
+        runs = {run["id"]: (target["name"], run) for target in document["targets"] for run in target["runs"]}
+    except FileNotFoundError:
+        raise NoSuchRun(f"there is no {results}: nothing was run here, or --report names another folder") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NoSuchRun(f"{results} cannot be read: {type(error).__name__}: {error}") from error
+    if name not in runs:
+        raise NoSuchRun(f"{results} has no run {name!r}{nearest(name, runs)}")
+    target, run = runs[name]
+    trace = report / run["trace"] if run.get("trace") else None
+    return Case(
+        run=name,
+        target=target,
+        scenario=run["scenario"],
+        boundary=run.get("boundary"),
+        variant=run.get("variant"),
+        command=_from_trace(trace).command if trace is not None and trace.is_file() else (),
+    )
+
+
+def _from_trace(path: Path) -> Case:
+    try:
+        events = read(path)
+    except (OSError, TraceError) as error:
+        raise NoSuchRun(f"the trace cannot be read: {error}") from error
+    started = events[0]
+    assert isinstance(started, RunStarted)  # the reader's promise
+    command = next((event.command for event in events if isinstance(event, Spawned)), ())
+    return Case(
+        run=started.run,
+        target=started.target,
+        scenario=started.scenario,
+        boundary=started.n,
+        variant=started.variant,
+        command=command,
+    )
+
+
+def replay_case(
+    session: EngineSession,
+    case: Case,
+    report: Path,
+    progress: Progress,
+    style: Style,
+    texts: Mapping[str, RuleText],
+) -> int:
+    """Follow the session, print the case's timeline, what it violates, and return the exit code (see the command's help)."""
+    exit_code: int | None = None
+    while (message := _next(session, progress)) is not None:
+        if message.kind == "run-judged" and case.is_case_of(message.payload):
+            progress.clear()
+            exit_code = _print(message.payload, report, style, texts)
+        else:
+            progress.show(message)
+    progress.clear()
+    if exit_code is None:
+        print(f"{case.run} did not take place: the target's boundaries may be others than they were")
+        return 3
+    return exit_code
+
+
+def _next(session: EngineSession, progress: Progress) -> Message | None:
+    try:
+        return session.next()
+    except EngineFailed:
+        progress.clear()
+        raise
+
+
+def _print(payload: Mapping[str, Any], report: Path, style: Style, texts: Mapping[str, RuleText]) -> int:
+    events: tuple[Event, ...] = read(report / payload["trace"])
+    failures = failures_of_run(payload, texts, report)
+    violating = {failure.events[-1] for failure in failures if failure.events}
+    print("\n".join(timeline.line(event, style, mark=event.seq in violating) for event in events))
+    print()
+    for failure in failures:
+        print(style.paint(f"{failure.rule.id}  {failure.rule.level}", "bold", "red"))
+        print("\n".join(style.labelled("violation", printable(failure.message))))
+    for rule, row in payload.get("rules", {}).items():
+        if row.get("outcome") == "uncounted":
+            print("\n".join(style.labelled("not counted", f"{rule}: {printable(row.get('reason') or 'no reason given')}", column=16)))
+    if not failures:
+        print("no violation")
+    return 1 if any(failure.rule.level == "MUST" for failure in failures) else 0

@@ -1,0 +1,161 @@
+"""The summary that a person reads last: target by area with counts, stop latency, isolation, completeness, verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from machineid_conformance.report.style import Colour, Style, one_line, printable
+
+COLUMNS: Sequence[tuple[str, Sequence[str], Colour]] = (
+    ("pass", ("pass",), "green"),
+    ("fail", ("fail",), "red"),
+    ("xfail", ("xfail",), "yellow"),
+    ("warn", ("warn",), "yellow"),
+    ("inconclusive", ("inconclusive",), "yellow"),
+    ("n/a", ("not-applicable",), "dim"),
+    ("info", ("info",), "dim"),
+)
+"""Heading, the statuses of results.json that it counts, and its colour where it is not zero."""
+
+OPTIONAL = ("xfail", "info")  # columns that stand only where they hold something
+
+VERDICT_COLOURS: Mapping[str, Colour] = {"conforming": "green", "non-conforming": "red", "inconclusive": "yellow"}
+
+TOLD: Sequence[tuple[str, str, Colour]] = (
+    ("fail", "failed", "red"),
+    ("xfail", "expected", "yellow"),
+    ("warn", "warning", "yellow"),
+    ("inconclusive", "inconclusive", "yellow"),
+)
+"""Statuses whose rules are listed one by one below the table, each with its word."""
+
+ISOLATION = {
+    "namespace": "namespace: every address and name led to the harness",
+    "proxy": "proxy isolation: HTTP clients that honour proxy variables only",
+}
+
+LATENCIES = (
+    ("change_to_deny", "change to deny"),
+    ("deny_to_end", "deny to end"),
+    ("change_to_last_effect", "change to last effect"),
+)
+
+
+def target_summary(target: Mapping[str, Any], style: Style) -> list[str]:
+    """One target of results.json."""
+    name, profile = target.get("name", "?"), target.get("profile")
+    runs = len(target.get("runs") or ())
+    title = one_line([f"profile {profile}" if profile else None, f"{runs} runs" if runs != 1 else "1 run"])
+    rows = [row for row in target.get("rules") or ()]
+    return [
+        f"{style.paint(name, 'bold')}  {style.paint(title, 'dim')}",
+        *table(rows, style),
+        *_told(rows, style),
+        *_latency(target.get("stop_latency") or {}, style),
+        *_isolation(target.get("isolation"), style),
+        *(line for problem in target.get("problems") or () for line in style.labelled("problem", printable(problem), column=16)),
+        *_verdict(target, style),
+    ]
+
+
+def table(rows: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
+    """Area by area, how many rules ended how."""
+    areas: dict[str, dict[str, int]] = {}
+    for row in rows:
+        counts = areas.setdefault(row["id"].partition("/")[0], {})
+        counts[row["status"]] = counts.get(row["status"], 0) + 1
+    columns = [
+        (heading, statuses, colour)
+        for heading, statuses, colour in COLUMNS
+        if heading not in OPTIONAL or any(counts.get(status) for counts in areas.values() for status in statuses)
+    ]
+    first = max([len(area) for area in areas] + [len("rules")]) + 2
+    lines = [style.paint("  " + " " * first + "".join(f"{heading:>{len(heading) + 3}}" for heading, _, _ in columns), "dim")]
+    for area, counts in areas.items():
+        cells = ""
+        for heading, statuses, colour in columns:
+            number = sum(counts.get(status, 0) for status in statuses)
+            width = len(heading) + 3
+            cells += style.paint(f"{number:>{width}}", colour) if number else style.paint(f"{style.symbol('none'):>{width}}", "dim")
+        lines.append(f"  {area:<{first}}{cells}")
+    return lines
+
+
+def _told(rows: Iterable[Mapping[str, Any]], style: Style) -> list[str]:
+    lines: list[str] = []
+    listed = [(word, colour, row) for status, word, colour in TOLD for row in rows if row["status"] == status]
+    for word, colour, row in listed:
+        reason = row.get("reason") or _first_finding(row)
+        text = f"{row['id']} ({row['level']})" + (f": {printable(reason)}" if reason else "")
+        labelled = style.labelled(word, text, column=16)
+        labelled[0] = labelled[0].replace(word, style.paint(word, colour), 1)
+        lines += labelled
+    return lines
+
+
+def _first_finding(row: Mapping[str, Any]) -> str | None:
+    findings = row.get("findings") or ()
+    if not findings:
+        return None
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    return f"{findings[0]['message']}{more}"
+
+
+def _latency(latency: Mapping[str, Any], style: Style) -> list[str]:
+    if not latency.get("runs"):
+        return []
+    parts = []
+    for key, words in LATENCIES:
+        figures = latency.get(key) or {}
+        if figures:
+            parts.append(f"{words} {'/'.join(_seconds(figures.get(name)) for name in ('min', 'median', 'p95', 'max'))} s")
+    text = f"{'; '.join(parts)} (min/median/p95/max of {latency['runs']} runs)" if parts else f"{latency['runs']} runs"
+    effects = one_line(
+        [
+            None
+            if latency.get("effects_between_change_and_deny") is None
+            else f"{latency['effects_between_change_and_deny']} between change and deny",
+            None if latency.get("effects_after_deny") is None else f"{latency['effects_after_deny']} after a deny",
+        ]
+    )
+    return style.labelled("stop latency", f"{text}; effects: {effects}" if effects else text, column=16)
+
+
+def _seconds(figure: float | None) -> str:
+    return "?" if figure is None else f"{figure:.2f}"
+
+
+def _isolation(mode: str | None, style: Style) -> list[str]:
+    return style.labelled("isolation", ISOLATION.get(mode, mode), column=16) if mode else []
+
+
+def _verdict(target: Mapping[str, Any], style: Style) -> list[str]:
+    verdict = target.get("verdict", "inconclusive")
+    line = f"  {'verdict':<14}{style.paint(str(verdict).upper(), 'bold', VERDICT_COLOURS.get(verdict, 'yellow'))}"
+    if target.get("isolation") == "proxy":
+        line += f" ({ISOLATION['proxy']})"
+    return [line]
+
+
+def overall(finished: Mapping[str, Any] | None, targets: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
+    """The last lines: completeness, verdict over all targets, where results.json is. ``finished`` is None when it never came."""
+    if finished is None:
+        return [style.paint("no verdict: the session did not finish", "bold", "yellow")]
+    verdict = str(finished.get("verdict", "inconclusive"))
+    complete = bool(finished.get("complete"))
+    said = "complete" if complete else "incomplete: not everything that the configuration asks for was run, so it cannot be conforming"
+    each = one_line(f"{target['name']} {target['verdict']}" for target in targets) if len(targets) > 1 else ""
+    lines = style.labelled("completeness", said, indent=0, column=14)
+    if finished.get("results"):
+        lines += style.labelled("results", str(finished["results"]), indent=0, column=14)
+    painted = style.paint(verdict.upper(), "bold", VERDICT_COLOURS.get(verdict, "yellow"))
+    return [*lines, f"{'verdict':<14}{painted}{f' ({each})' if each else ''}"]
+
+
+def summary(targets: Sequence[Mapping[str, Any]], finished: Mapping[str, Any] | None, style: Style) -> list[str]:
+    """The whole summary."""
+    lines: list[str] = []
+    for target in targets:
+        lines += [*target_summary(target, style), ""]
+    return [*lines, *overall(finished, targets, style)]

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from machineid_conformance.config.model import Target
+from machineid_conformance.engine.plan import BASELINE_RUNS, baseline_runs, runs_of
+from machineid_conformance.judge.api import Baseline, Boundary
+from machineid_conformance.scenario.model import Action, Moment, Scenario, Step, Variant
+
+
+def target(**changes: object) -> Target:
+    return Target(name="worker", command=("true",), cwd=Path("/"), **changes)  # type: ignore[arg-type]
+
+
+def baseline(*kinds: str, effects: int = 2) -> Baseline:
+    return Baseline(
+        boundaries=tuple(
+            Boundary(n=n, kind=kind, device="d", covers=(), work_after=True) for n, kind in enumerate(kinds, 1)
+        ),
+        effects=effects,
+        effects_after=(True,) * effects,
+        deterministic=True,
+        registers=True,
+        reaches_horizon=False,
+    )
+
+
+VARIANTS = tuple(
+    Variant(id=str(status), fault="status", parameters={"status": status, "body": "json"}) for status in (500, 502)
+)
+FAULTS = Scenario(
+    id="server-error",
+    title="",
+    rules=("fail-closed/server-error",),
+    sweep="validate",
+    steps=(Step(at=Moment(relation="before", subject="validate", n="each"), do=Action(kind="fault", argument="$variant")),),
+    variants=VARIANTS,
+)
+REVOKE = Scenario(
+    id="revoke-in-flight",
+    title="",
+    rules=("stop/next-boundary",),
+    sweep="effect",
+    steps=(Step(at=Moment(relation="during", subject="effect", n="each"), do=Action(kind="revoke", argument="$device")),),
+)
+
+
+def names(scenario: Scenario, of: Target, base: Baseline) -> list[str]:
+    return [run.id for run in runs_of(scenario, of, base)]
+
+
+def test_kinds_runs_every_variant_at_startup_and_at_the_first_boundary_of_each_kind_and_rotates_elsewhere() -> None:
+    assert names(FAULTS, target(), baseline("startup", "task", "task", "side-effect", "task")) == [
+        "worker/server-error/validate-1/500",
+        "worker/server-error/validate-1/502",
+        "worker/server-error/validate-2/500",
+        "worker/server-error/validate-2/502",
+        "worker/server-error/validate-3/500",
+        "worker/server-error/validate-4/500",
+        "worker/server-error/validate-4/502",
+        "worker/server-error/validate-5/502",
+    ]
+
+
+def test_all_runs_every_variant_at_every_boundary() -> None:
+    runs = names(FAULTS, target(sweep="all"), baseline("startup", "task", "task"))
+    assert len(runs) == len(set(runs)) == 6
+
+
+def test_the_variant_and_the_boundary_are_bound_into_the_steps() -> None:
+    run = runs_of(FAULTS, target(), baseline("startup"))[1]
+    assert (run.subject, run.n) == ("validate", 1)
+    assert run.steps == (
+        Step(
+            at=Moment(relation="before", subject="validate", n=1),
+            do=Action(kind="fault", argument={"status": {"status": 502, "body": "json"}}),
+        ),
+    )
+
+
+def test_an_operator_sweeps_every_effect() -> None:
+    assert names(REVOKE, target(), baseline("startup", effects=3)) == [
+        f"worker/revoke-in-flight/effect-{n}" for n in (1, 2, 3)
+    ]
+
+
+def test_each_declared_environment_is_a_run_of_its_own() -> None:
+    scenario = Scenario(
+        id="flags", title="", rules=(), sweep="once", steps=FAULTS.steps, variants=VARIANTS[:1], needs=("bypass-env",)
+    )
+    runs = runs_of(scenario, target(bypass_env=({"A": "1"}, {"B": "1"})), baseline("startup"))
+    assert [(run.id, dict(run.environment)) for run in runs] == [
+        ("worker/flags/500/environment-1", {"A": "1"}),
+        ("worker/flags/500/environment-2", {"B": "1"}),
+    ]
+
+
+def test_only_scenarios_about_several_processes_start_more_than_one() -> None:
+    other = Target(name="tool", command=("true",), cwd=Path("/"))
+    several = Scenario(id="surgical", title="", rules=(), sweep="once", steps=REVOKE.steps, needs=("many-processes",))
+    (run,) = runs_of(several, target(instances=3), baseline("startup"), companions=[other])
+    assert (run.instances, run.companions) == (3, (other,))
+    for run in runs_of(REVOKE, target(instances=3), baseline("startup"), companions=[other]):
+        assert (run.instances, run.companions) == (1, ())
+
+
+def test_the_baseline_is_run_several_times() -> None:
+    runs = baseline_runs(target(), Scenario(id="baseline", title="", rules=(), sweep="once", steps=()))
+    assert len(runs) == BASELINE_RUNS == len({run.id for run in runs})
+    assert all(run.baseline and not run.faulty for run in runs)
