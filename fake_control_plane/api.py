@@ -191,8 +191,8 @@ def _nowhere(path: str, methods: Mapping[str, Operation]) -> Answer:
     if not methods:
         return error(404, "not_found", "There is no such endpoint.", handler=handler_of(path))
     allowed = ", ".join(methods)
-    # RFC 9110, 15.5.6: a 405 carries Allow.
-    return error(405, "method_not_allowed", f"Expected {allowed}.", handler=handler_of(path), headers={"Allow": allowed})
+    headers = {"Allow": allowed}  # RFC 9110, 15.5.6: a 405 carries it
+    return error(405, "method_not_allowed", f"Expected {allowed}.", handler=handler_of(path), headers=headers)
 
 
 def handler_of(path: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import ipaddress
 import ssl
 import tempfile
@@ -12,13 +12,12 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Flaw = Literal["untrusted", "expired", "wrong-name"]
 
 WRONG_NAME = "another-host.invalid"
-_DAY = datetime.timedelta(days=1)
+_DAY = dt.timedelta(days=1)
 
 
 class Authority:
@@ -50,7 +49,7 @@ class Authority:
         issuer = self._trusted
         if flaw == "untrusted":
             issuer = self._stranger = self._stranger or trustme.CA(organization_name="another authority")
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         until = (
             now - _DAY if flaw == "expired" else now + 700 * _DAY
         )  # some platforms refuse leaves of more than 825 days
@@ -71,13 +70,13 @@ def _leaf(
     key: ec.EllipticCurvePrivateKey,
     name: str,
     *,
-    since: datetime.datetime,
-    until: datetime.datetime,
+    since: dt.datetime,
+    until: dt.datetime,
 ) -> bytes:
     """Key, leaf and issuer as PEM."""
     authority = x509.load_pem_x509_certificate(issuer.cert_pem.bytes())
     signer = serialization.load_pem_private_key(issuer.private_key_pem.bytes(), None)
-    assert isinstance(signer, CertificateIssuerPrivateKeyTypes)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)  # what trustme makes by default
     authority_id = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     certificate = (
         x509.CertificateBuilder()

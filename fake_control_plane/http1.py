@@ -30,7 +30,7 @@ HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"  # RFC 9113, 3.4
 _SLICE = 1 << 14
 
 
-class BadRequest(Exception):
+class BadRequest(Exception):  # noqa: N818  (the phrase of status 400)
     """The client sent something that is not HTTP/1.1, or a head that is too large. ``status`` is what to answer."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -153,9 +153,7 @@ class RequestReader:
         self._error: BadRequest | None = None
         self._head_bytes = 0
         self._rest = b""  # received, not yet parsed
-        self._skip_heads = 0
         self._in_body = False
-        self._head: Head | None = None
         self._start_parser()
 
     def _start_parser(self) -> None:
@@ -175,7 +173,6 @@ class RequestReader:
         if item is None:
             return None
         assert isinstance(item, Head)
-        self._head = item
         self._in_body = True
         return item
 

@@ -11,6 +11,7 @@ them close when their timeout ends (RFC 9112, 9.5).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import socket
 import ssl
@@ -41,7 +42,7 @@ _CERTIFICATE_ALERTS = frozenset(
 )
 
 
-class HandshakeFailed(Exception):
+class HandshakeFailed(Exception):  # noqa: N818  (named like ClientGone: what happened)
     """The TLS handshake did not end. ``how``: ``tls-alert`` (theirs), ``fin``, ``reset``, or ``protocol`` (ours: nothing in common).
 
     ``detail`` is the alert's name (RFC 8446, 6.2), or what OpenSSL says.
@@ -171,11 +172,9 @@ class Wire:
             return True
         self.received += len(data)
         if _QUICKACK is not None:
-            # A client that writes head and body in two segments without TCP_NODELAY waits for this ACK (40 ms when delayed).
-            try:
+            # A client that sends head and body apart without TCP_NODELAY waits for this ACK: 40 ms when it is delayed.
+            with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-            except OSError:
-                self._ending = "reset" if not data else None
         if self._tls is not None:
             if data:
                 self._incoming.write(data)
@@ -328,10 +327,8 @@ class Wire:
             return
         self._finished = True
         if self._tls is not None and self._ending != "tls-alert":
-            try:
-                self._tls.unwrap()
-            except (ssl.SSLError, ValueError):
-                pass  # it wrote its close_notify and does not wait for theirs
+            with contextlib.suppress(ssl.SSLError, ValueError):
+                self._tls.unwrap()  # it writes its close_notify and does not wait for theirs
             self._outgoing += self._encrypted.read()
         self._push()
         try:

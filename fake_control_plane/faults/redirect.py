@@ -58,7 +58,7 @@ def is_followed(host: str, target: str) -> bool:
 
     ``host``: the authority that the request is for, with or without a port. ``target``: its target, in any form. A
     request for any host but ``REDIRECT_HOST`` counts only with a path of the API and the marker as one whole field of
-    its query.
+    its query. Ask of requests to the control plane and to ``REDIRECT_HOST`` only: other hosts mean their own by it.
     """
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     if name.lower().rstrip(".") == REDIRECT_HOST:

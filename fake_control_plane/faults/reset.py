@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from fake_control_plane.faults.api import AnswerFault, ClientGone, Exchange, Receipt
-from fake_control_plane.faults.bodies import half_of_allow
+from fake_control_plane.faults.bodies import half, head_and_body
 from fake_control_plane.faults.parameters import check_choice
 from fake_control_plane.faults.receipts import too_late
 
@@ -33,9 +33,9 @@ class Reset(AnswerFault):
         evidence = "RST sent before any byte of the answer"
         try:
             if self.when == "middle":
-                message, allow, kept = half_of_allow(exchange)
-                await exchange.send(message)
-                evidence = f"RST sent after {kept} of {len(allow.payload())} body bytes"
+                head, body = head_and_body(exchange)
+                await exchange.send(head + half(body))
+                evidence = f"RST sent after {len(half(body))} of {len(body)} body bytes"
         except ClientGone as gone:
             return too_late(exchange, gone.how)
         # One more look: an RST on a connection that the client has closed shows it nothing.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fake_control_plane.faults.api import AnswerFault, ClientGone, Exchange, Receipt
+from fake_control_plane.faults.bodies import head_and_body
 from fake_control_plane.faults.parameters import check_seconds
 from fake_control_plane.faults.receipts import cut_off, gave_up, too_late
 
@@ -34,9 +35,7 @@ class SlowBody(AnswerFault):
 
     async def deliver(self, exchange: Exchange) -> Receipt:
         """Delivered once the head is out; ``waited`` tells when the client gave up, or that it never did."""
-        body = exchange.allow.payload()
-        message = exchange.render(exchange.allow)
-        head = message[: len(message) - len(body)]
+        head, body = head_and_body(exchange)
         deadline = exchange.elapsed() + self.total
         try:
             await exchange.send(head)

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from fake_control_plane.answers import Answer
 from fake_control_plane.faults.api import AnswerFault, ClientGone, Exchange, Receipt
-from fake_control_plane.faults.bodies import half_of_allow
+from fake_control_plane.faults.bodies import half, head_and_body
 from fake_control_plane.faults.parameters import check_choice
 from fake_control_plane.faults.receipts import cut_off, send_whole, too_late
 
@@ -35,11 +35,11 @@ class Truncated(AnswerFault):
 
     async def deliver(self, exchange: Exchange) -> Receipt:
         """Delivered when what there is of the answer was accepted."""
-        message, allow, kept = half_of_allow(exchange)
         if self.how == "json":
-            return await send_whole(exchange, Answer(status=allow.status, raw=allow.payload()[:kept]))
+            return await send_whole(exchange, Answer(raw=half(exchange.allow.payload())))
+        head, body = head_and_body(exchange)
         try:
-            await exchange.send(message)
+            await exchange.send(head + half(body))
         except ClientGone as gone:
             return too_late(exchange, gone.how)
-        return cut_off(exchange, f"closed after {kept} of {len(allow.payload())} body bytes")
+        return cut_off(exchange, f"closed after {len(half(body))} of {len(body)} body bytes")

@@ -1,7 +1,7 @@
 """The command line: ``machineid-conformance run | rules | explain RULE | replay RUN``.
 
-Exit codes of ``run`` (design.md, Command line): 0 conforming, 1 non-conforming, 2 usage, configuration or isolation error,
-3 inconclusive, 4 the harness itself failed.
+Exit codes of ``run`` (design.md, Command line): 0 conforming, 1 non-conforming, 2 usage, configuration or isolation
+error, 3 inconclusive, 4 the harness itself failed.
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from machineid_conformance import __version__
+from machineid_conformance.config.load import discover
 from machineid_conformance.engine.stream import Message, Request
+from machineid_conformance.judge.registry import rules as known_rules
+from machineid_conformance.replay import NoSuchRun, Shown, find, replay_case
 from machineid_conformance.report.failure import Reproduction, RuleText, failures_of_target, render_grouped
 from machineid_conformance.report.progress import Progress
+from machineid_conformance.report.rules import nearest, page, table, texts
 from machineid_conformance.report.style import Style
 from machineid_conformance.report.terminal import summary
+from machineid_conformance.scenario.load import load_catalogue
 from machineid_conformance.session import EngineFailed, EngineSession
 from machineid_conformance.start import DEFAULT_REPORT, HOW_TO_START
 
@@ -62,7 +67,9 @@ def _split(words: list[str]) -> tuple[list[str], list[str]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="machineid-conformance", description="Proves that a runtime stops when MachineID says no.", allow_abbrev=False
+        prog="machineid-conformance",
+        description="Proves that a runtime stops when MachineID says no.",
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="name", metavar="COMMAND", required=True)
@@ -90,8 +97,8 @@ def _parser() -> argparse.ArgumentParser:
         "replay",
         help="run one case of an earlier session again, with its timeline",
         usage="machineid-conformance replay RUN [options] [-- COMMAND ...]",
-        epilog="Exit codes: 0 no MUST is violated in this case, 1 one is, 2 no such run, 3 the case did not take place, 4 the harness "
-        "itself failed.",
+        epilog="Exit codes: 0 no MUST is violated in this case, 1 one is, 2 no such run, 3 the case did not take "
+        "place, 4 the harness itself failed.",
         allow_abbrev=False,
     )
     replaying.add_argument("run", metavar="RUN", help="a run's id in results.json, or its trace file")
@@ -102,17 +109,27 @@ def _parser() -> argparse.ArgumentParser:
 
 def _selection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what to run")
-    group.add_argument("--target", action="append", default=[], metavar="NAME", help="only this target; may be repeated")
-    group.add_argument("--rule", action="append", default=[], metavar="GLOB", help="only what exercises these rules; may be repeated")
-    group.add_argument("--scenario", action="append", default=[], metavar="GLOB", help="only these scenarios; may be repeated")
-    group.add_argument("--boundary", type=_positive, metavar="N", help="only the runs pinned to the N-th boundary or effect")
+    group.add_argument(
+        "--target", action="append", default=[], metavar="NAME", help="only this target; may be repeated"
+    )
+    group.add_argument(
+        "--rule", action="append", default=[], metavar="GLOB", help="only what exercises these rules; may be repeated"
+    )
+    group.add_argument(
+        "--scenario", action="append", default=[], metavar="GLOB", help="only these scenarios; may be repeated"
+    )
+    group.add_argument(
+        "--boundary", type=_positive, metavar="N", help="only the runs pinned to the N-th boundary or effect"
+    )
     group.add_argument("--variant", metavar="ID", help="only this variant of each scenario's fault")
 
 
 def _conditions(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("how to run it")
     group.add_argument("--config", metavar="FILE", help="default: machineid-conformance.toml, or pyproject.toml, here")
-    group.add_argument("--device", metavar="ID", help="the device of the command after --; default: the first that it registers")
+    group.add_argument(
+        "--device", metavar="ID", help="the device of the command after --; default: the first that it registers"
+    )
     group.add_argument("--profile", choices=("low", "medium", "high"), help="override the targets' profile")
     group.add_argument("--jobs", type=_positive, metavar="N", help="runs at a time; default: from the cores")
     group.add_argument("--speed", metavar="N", help="1, a factor, or auto")
@@ -140,10 +157,11 @@ class Told:
     interrupted: bool = False
 
 
-def follow(
-    session: EngineSession, progress: Progress, *, on_message: Callable[[Message], None] | None = None
-) -> Told:
-    """Read the stream to its end. The first Ctrl-C ends the targets and goes on reading; the second kills the engine."""
+def follow(session: EngineSession, progress: Progress, *, on_message: Callable[[Message], None] | None = None) -> Told:
+    """Read the stream to its end.
+
+    The first Ctrl-C ends the targets and goes on reading; the second kills the engine.
+    """
     told = Told()
     while True:
         try:
@@ -205,7 +223,9 @@ def run(options: argparse.Namespace) -> int:
     failures = [failure for target in told.targets for failure in failures_of_target(target, words, report)]
     again = Reproduction(
         program=("machineid-conformance", "run"),
-        options=tuple((name, str(value)) for name in SAME_IN_EVERY_CASE if (value := getattr(options, name)) is not None),
+        options=tuple(
+            (name, str(value)) for name in SAME_IN_EVERY_CASE if (value := getattr(options, name)) is not None
+        ),
         command=options.command,
     )
     lines = render_grouped(failures, style, again)
@@ -217,20 +237,14 @@ def run(options: argparse.Namespace) -> int:
 def rules(options: argparse.Namespace) -> int:
     """``rules``: the table."""
     del options
-    from machineid_conformance.judge.registry import rules as known
-    from machineid_conformance.report.rules import table
 
-    print("\n".join(table(known(), Style.of(sys.stdout))))
+    print("\n".join(table(known_rules(), Style.of(sys.stdout))))
     return 0
 
 
 def explain(options: argparse.Namespace) -> int:
     """``explain RULE``: the page of one rule."""
-    from machineid_conformance.judge.registry import rules as known
-    from machineid_conformance.report.rules import nearest, page
-    from machineid_conformance.scenario.load import load_catalogue
-
-    every = known()
+    every = known_rules()
     if options.rule not in every:
         said = f"no rule is called {options.rule!r}{nearest(options.rule, every)}"
         print(f"machineid-conformance: {said}; all: machineid-conformance rules", file=sys.stderr)
@@ -241,8 +255,6 @@ def explain(options: argparse.Namespace) -> int:
 
 def replay(options: argparse.Namespace) -> int:
     """``replay RUN``: one case again."""
-    from machineid_conformance.replay import NoSuchRun, find, replay_case
-
     root = Path.cwd()
     report = root / (options.report or DEFAULT_REPORT)
     try:
@@ -272,24 +284,21 @@ def replay(options: argparse.Namespace) -> int:
     )
     style = Style.of(sys.stdout)
     with EngineSession(request) as session:
-        return replay_case(session, case, report / "replay", _progress(sys.stderr), style, _rule_texts())
+        return replay_case(session, case, Shown(report / "replay", _progress(sys.stderr), style, _rule_texts()))
 
 
 def _configuration(options: argparse.Namespace, root: Path) -> str | None:
     """The configuration's path: the one that was given, or the one that stands here, unless there is a command."""
     if options.config is not None or options.command:
         return str(options.config) if options.config is not None else None
-    from machineid_conformance.config.load import discover
 
     found = discover(root)
     return str(found) if found is not None else None
 
 
 def _rule_texts() -> dict[str, RuleText]:
-    from machineid_conformance.judge.registry import rules as known
-    from machineid_conformance.report.rules import texts
 
-    return texts(known())
+    return texts(known_rules())
 
 
 def _progress(stream: TextIO) -> Progress:

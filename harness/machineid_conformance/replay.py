@@ -39,7 +39,8 @@ class Case:
     def without_configuration(self) -> str:
         """What to say when there is neither a configuration nor a command to run it with."""
         command = shlex.join(self.command) if self.command else "COMMAND"
-        return f"{self.run} was a run of a command, and there is no configuration here; say it again: replay {self.run} -- {command}"
+        again = f"machineid-conformance replay {self.run} -- {command}"
+        return f"{self.run} was a run of a command, and there is no configuration here; give the command again: {again}"
 
     def is_case_of(self, payload: Mapping[str, Any]) -> bool:
         """Whether a ``run-judged`` message is about this case."""
@@ -95,23 +96,26 @@ def _from_trace(path: Path) -> Case:
     )
 
 
-def replay_case(
-    session: EngineSession,
-    case: Case,
-    report: Path,
-    progress: Progress,
-    style: Style,
-    texts: Mapping[str, RuleText],
-) -> int:
-    """Follow the session, print the case's timeline, what it violates, and return the exit code (see the command's help)."""
+@dataclass(frozen=True)
+class Shown:
+    """How a replay is shown. ``report`` is the folder that the trace's path is relative to."""
+
+    report: Path
+    progress: Progress
+    style: Style
+    texts: Mapping[str, RuleText]
+
+
+def replay_case(session: EngineSession, case: Case, shown: Shown) -> int:
+    """Follow the session, print the case's timeline and what it violates; returns the exit code."""
     exit_code: int | None = None
-    while (message := _next(session, progress)) is not None:
+    while (message := _next(session, shown.progress)) is not None:
         if message.kind == "run-judged" and case.is_case_of(message.payload):
-            progress.clear()
-            exit_code = _print(message.payload, report, style, texts)
+            shown.progress.clear()
+            exit_code = _print(message.payload, shown)
         else:
-            progress.show(message)
-    progress.clear()
+            shown.progress.show(message)
+    shown.progress.clear()
     if exit_code is None:
         print(f"{case.run} did not take place: the target's boundaries may be others than they were")
         return 3
@@ -126,9 +130,10 @@ def _next(session: EngineSession, progress: Progress) -> Message | None:
         raise
 
 
-def _print(payload: Mapping[str, Any], report: Path, style: Style, texts: Mapping[str, RuleText]) -> int:
-    events: tuple[Event, ...] = read(report / payload["trace"])
-    failures = failures_of_run(payload, texts, report)
+def _print(payload: Mapping[str, Any], shown: Shown) -> int:
+    style = shown.style
+    events: tuple[Event, ...] = read(shown.report / payload["trace"])
+    failures = failures_of_run(payload, shown.texts, shown.report)
     violating = {failure.events[-1] for failure in failures if failure.events}
     print("\n".join(timeline.line(event, style, mark=event.seq in violating) for event in events))
     print()
@@ -137,7 +142,13 @@ def _print(payload: Mapping[str, Any], report: Path, style: Style, texts: Mappin
         print("\n".join(style.labelled("violation", printable(failure.message))))
     for rule, row in payload.get("rules", {}).items():
         if row.get("outcome") == "uncounted":
-            print("\n".join(style.labelled("not counted", f"{rule}: {printable(row.get('reason') or 'no reason given')}", column=16)))
+            print(
+                "\n".join(
+                    style.labelled(
+                        "not counted", f"{rule}: {printable(row.get('reason') or 'no reason given')}", column=16
+                    )
+                )
+            )
     if not failures:
         print("no violation")
     return 1 if any(failure.rule.level == "MUST" for failure in failures) else 0

@@ -1,9 +1,10 @@
 """The engine process as the command line and the pytest plugin hold it: start it, read what it says, end it.
 
-Whoever starts the engine may live in a process that its user has bent: sockets forbidden (pytest-socket), blocking calls made
-cooperative (gevent), clocks frozen (freezegun), coverage in every child. So this module uses file descriptors alone: no
-socket, no thread, no clock, no ``subprocess``. The engine is a process group of its own: Ctrl-C reaches us and not it, and it is
-told to end (SIGTERM) by us, once, so that it can end its targets and write what it has.
+Whoever starts the engine may live in a process that its user has bent: sockets forbidden (pytest-socket), blocking
+calls made cooperative (gevent), clocks frozen (freezegun), coverage in every child. So this module uses file
+descriptors alone: no socket, no thread, no clock, no ``subprocess``. The engine is a process group of its own: Ctrl-C
+reaches us and not it, and it is told to end (SIGTERM) by us, once, so that it can end its targets and write what it
+has.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from typing import Any, Self
 from machineid_conformance.engine.stream import Message, Request
 
 ENGINE: tuple[str, ...] = (sys.executable, "-P", "-m", "machineid_conformance.engine")
-"""How the engine is started. ``-P`` keeps the user's folder off ``sys.path``, where a ``yaml.py`` of theirs would be ours."""
+"""How the engine is started.
+
+``-P`` keeps the user's folder off ``sys.path``, where a ``yaml.py`` of theirs would be ours.
+"""
 
 NOT_INHERITED = ("COV_CORE_", "COVERAGE_PROCESS_", "PYTEST_")
 """Variables that would start a coverage tracer or a debugging aid in the engine."""
@@ -40,7 +44,10 @@ EXITS = {"usage": 2, "configuration": 2, "isolation": 2, "harness": 4}
 
 
 class EngineFailed(Exception):  # noqa: N818  (an engine that failed is what it is; "EngineFailedError" says no more)
-    """The engine gave up. ``error`` is usage, configuration, isolation or harness; ``exit`` the exit code that goes with it."""
+    """The engine gave up.
+
+    ``error`` is usage, configuration, isolation or harness; ``exit`` the exit code that goes with it.
+    """
 
     def __init__(self, error: str, message: str, exit: int | None = None) -> None:  # noqa: A002  (the stream's word)
         super().__init__(message)
@@ -79,9 +86,9 @@ def ended_early(stderr: str, status: int | None) -> EngineFailed:
 class EngineSession:
     """One engine process and its stream.
 
-    ``command`` is the engine's command line. With ``spool``, the engine writes its messages to that file instead of a pipe, so that
-    several processes can follow them and a reader that is busy with other tests never holds the engine up; whoever reads uses
-    ``Spool``. ``messages`` of the stream are read one by one with ``next``.
+    ``command`` is the engine's command line. With ``spool``, the engine writes its messages to that file instead of a
+    pipe, so that several processes can follow them and a reader that is busy with other tests never holds the engine
+    up; whoever reads uses ``Spool``. ``messages`` of the stream are read one by one with ``next``.
     """
 
     def __init__(self, request: Request, *, command: tuple[str, ...] | None = None, spool: Path | None = None) -> None:
@@ -98,7 +105,9 @@ class EngineSession:
                 self._reading, writing = os.pipe()
             else:
                 writing = os.open(spool, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-                fcntl.flock(writing, fcntl.LOCK_EX)  # held by the engine's copy of this descriptor for as long as it lives
+                fcntl.flock(
+                    writing, fcntl.LOCK_EX
+                )  # held by the engine's copy of this descriptor for as long as it lives
             try:
                 self._pid = self._spawn(command or ENGINE, request_reading, writing)
             finally:
@@ -142,7 +151,9 @@ class EngineSession:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property
@@ -158,7 +169,8 @@ class EngineSession:
     def next(self) -> Message | None:
         """The next message, waited for; None after ``finished``.
 
-        KeyboardInterrupt may come out of here; the session is then as before, and can be ended with ``terminate`` and read on.
+        KeyboardInterrupt may come out of here; the session is then as before, and can be ended with ``terminate`` and
+        read on.
 
         Raises:
             EngineFailed: ``failed`` came, or the stream ended without a last message.
@@ -187,10 +199,15 @@ class EngineSession:
     def stderr_tail(self) -> str:
         """The last lines that the engine wrote to standard error."""
         size = os.fstat(self._stderr.fileno()).st_size
-        return os.pread(self._stderr.fileno(), STDERR_TAIL, max(0, size - STDERR_TAIL)).decode(errors="backslashreplace")
+        return os.pread(self._stderr.fileno(), STDERR_TAIL, max(0, size - STDERR_TAIL)).decode(
+            errors="backslashreplace"
+        )
 
     def terminate(self) -> None:
-        """Ask the engine to end its targets, write what it has and say ``finished``; returns at once. Safe to call again."""
+        """Ask the engine to end its targets, write what it has and say ``finished``.
+
+        Returns at once. Safe to call again.
+        """
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -245,9 +262,9 @@ def failure_of(message: Message) -> EngineFailed:
 class Spool:
     """Follows the file that an engine writes its messages to. Any number of processes may follow one file.
 
-    A file says nothing when it grows, and inotify is Linux only: between two looks this waits ``PAUSE`` seconds in ``select``. The
-    engine holds an exclusive lock on the file (its standard output) for as long as it lives: a shared lock that can be had says
-    that nobody will write any more.
+    A file says nothing when it grows, and inotify is Linux only: between two looks this waits ``PAUSE`` seconds in
+    ``select``. The engine holds an exclusive lock on the file (its standard output) for as long as it lives: a shared
+    lock that can be had says that nobody will write any more.
     """
 
     PAUSE = 0.05

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pytest
+
 from fake_control_plane import faults
 from fake_control_plane.answers import Answer
 from fake_control_plane.faults.api import AnswerFault, ClientGone, Exchange, Fault, ListenerFault, Receipt, describe
@@ -23,7 +24,7 @@ DENY = Answer(body={"allowed": False, "code": "DEVICE_REVOKED", "request_id": "0
 
 @dataclass
 class Client:
-    """The other end, on a virtual clock: it leaves at ``leaves`` seconds, or once it has read ``leaves_after`` bytes."""
+    """The other end, on a virtual clock: it leaves at ``leaves`` seconds, or after ``leaves_after`` bytes."""
 
     leaves: float | None = None
     leaves_after: int | None = None
@@ -37,6 +38,7 @@ class Client:
     sent: bytearray = field(default_factory=bytearray)
     ended: str | None = None
     accepts_after_leaving: bool = False
+    head_only: bool = False
     arrivals: list[float] = field(default_factory=list)
 
     @property
@@ -58,7 +60,7 @@ class Client:
     def render(self, answer: Answer) -> bytes:
         headers = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.payload())), **answer.headers}
         head = f"HTTP/1.1 {answer.status} \r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return head.encode() + b"\r\n" + answer.payload()
+        return head.encode() + b"\r\n" + (b"" if self.head_only else answer.payload())
 
     async def client_gone(self, within: float) -> str | None:
         if self.gone:
@@ -100,6 +102,7 @@ def deliver(name: str, parameters: dict[str, Any], client: Client) -> Receipt:
     return asyncio.run(fault.deliver(exchange))
 
 
+NOT_BOOLEANS: list[Any] = ["false", "true", 0, 1, "deny", [], {}, None, 0.5]
 WHOLE: list[tuple[str, dict[str, Any], int, bytes | None, Any]] = [
     ("not-json", {"body": "empty"}, 200, b"", None),
     ("not-json", {"body": "no-content"}, 204, b"", None),
@@ -109,10 +112,7 @@ WHOLE: list[tuple[str, dict[str, Any], int, bytes | None, Any]] = [
     ("no-decision", {"body": "string"}, 200, None, "ALLOW"),
     ("contradiction", {"status": 403}, 403, None, ALLOW.body),
     ("contradiction", {"status": 500}, 500, None, ALLOW.body),
-    *[
-        ("not-boolean", {"value": value}, 200, None, {**ALLOW.body, "allowed": value})
-        for value in ("false", "true", 0, 1, "deny", [], {}, None, 0.5)
-    ],
+    *[("not-boolean", {"value": value}, 200, None, {**ALLOW.body, "allowed": value}) for value in NOT_BOOLEANS],
     *[
         ("status", {"status": status, "body": "empty"}, status, b"", None)
         for status in (400, 401, 403, 404, 429, 500, 502, 503, 504)
@@ -397,6 +397,21 @@ def test_reset_in_the_middle_for_a_client_that_was_gone() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "parameters", "ending"),
+    [
+        ("truncated", {"how": "length"}, "cut-off"),
+        ("reset", {"when": "middle"}, "reset"),
+        ("slow-body", {}, "cut-off"),
+    ],
+)
+def test_an_answer_to_head_is_not_cut_in_its_head(name: str, parameters: dict[str, Any], ending: str) -> None:
+    client = Client(head_only=True)
+    receipt = deliver(name, parameters, client)
+    assert bytes(client.sent) == client.render(ALLOW)
+    assert (receipt.ending, receipt.answer) == (ending, None)
+
+
+@pytest.mark.parametrize(
     ("name", "parameters", "layer", "certificate"),
     [
         ("refuse", {}, "tcp", None),
@@ -448,7 +463,7 @@ def test_every_fault_is_described_and_cites_its_source(name: str) -> None:
         (
             "slow-body",
             {"intervall": 1},
-            r"^fault 'slow-body': parameter 'intervall' is unknown \(nearest known: 'interval'\); expected interval, total$",
+            r"parameter 'intervall' is unknown \(nearest known: 'interval'\); expected interval, total$",
         ),
         ("reset", {}, r"^fault 'reset': parameter 'when' is missing; expected before or middle"),
         (

@@ -149,16 +149,16 @@ def _opener(mode: str, spawner: Spawner) -> Callable[..., Any]:
 
 
 def _exit(document: dict[str, Any]) -> int:
-    """0 conforming, 1 non-conforming, 3 inconclusive. Failures that are all declared (``xfail``) exit 0, unless one is expired
-    or passes."""
-    code = _EXITS[document["verdict"]]
-    rows = [row for target in document["targets"] for row in target["rules"]]
-    if any("xfail" in (note_kind := row.get("xfail_problem") or "") and note_kind for row in rows):
+    """The worst verdict's exit code. Failures that are all declared (``xfail``) exit 0; an entry that is expired or that
+    passes exits 1."""
+    targets = document["targets"]
+    if any(target["xfail_problems"] for target in targets):
         return 1
+    rows = [row for target in targets for row in target["rules"]]
     if document["verdict"] == "non-conforming" and not any(row["status"] == "fail" for row in rows):
         inconclusive = any(row["status"] == "inconclusive" and row["level"] == "MUST" for row in rows)
-        return 3 if inconclusive else 0
-    return code
+        return _EXITS["inconclusive"] if inconclusive else 0
+    return _EXITS[document["verdict"]]
 
 
 __all__ = ["Scenario", "judge"]

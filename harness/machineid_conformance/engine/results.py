@@ -59,6 +59,8 @@ def target_json(
     problems: Sequence[str],
     complete: bool,
     deadline: float | None,
+    xfail_problems: Sequence[str],
+    at_high: Sequence[str],
 ) -> dict[str, Any]:
     """One object of ``targets``."""
     return {
@@ -68,6 +70,8 @@ def target_json(
         "verdict": verdict,
         "complete": complete,
         "problems": list(problems),
+        "xfail_problems": list(xfail_problems),
+        "at_high": list(at_high),
         "rules": [rule_json(result) for result in results],
         "stop_latency": latency([one.case for one in judged]),
         "client_deadline": deadline,

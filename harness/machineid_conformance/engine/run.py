@@ -60,6 +60,9 @@ from machineid_conformance.trace.writer import TraceWriter
 
 OpenWorld = Callable[[WorldSpec], Awaitable[World]]
 
+QUIET_SECONDS = 1.0
+QUIET_WITH_DESCENDANTS = 0.05
+"""How long, at most, a target that ended may still have requests under way; its descendants' connections never end by that."""
 TERM_SECONDS = 3.0
 """How long a target that was asked to end (SIGTERM) may take before it is killed."""
 
@@ -330,9 +333,11 @@ class Run:
                     evidence="the kernel answered the client's SYN with RST (seen on the wire)",
                 )
             return
-        exits = isinstance(event, MainExited)
+        if isinstance(event, MainExited):
+            # What it sent before it ended may still wait to be accepted and read: that stands before its end.
+            await instance.gateway.quiet(QUIET_WITH_DESCENDANTS if event.left else QUIET_SECONDS)
         self._note(instance, event)
-        if exits:
+        if isinstance(event, MainExited):
             await self.director.fire("after", "exit", instance.start)
 
     def _note(self, instance: Instance, event: WorldEvent) -> None:

@@ -94,8 +94,12 @@ class TargetSession:
                 self.complete = False
                 continue
             reason = missing(
-                scenario, self.target, self.baseline, len(self.companions) + 1, self.session.mode
-            )  # fmt: skip
+                scenario,
+                self.target,
+                self.baseline,
+                group_size=len(self.companions) + 1,
+                isolation=self.session.mode,
+            )
             if reason is not None:
                 self.left_out[scenario.id] = reason
                 continue
@@ -225,7 +229,9 @@ class TargetSession:
         results = verdict.conclude(
             [(one.case, one.observations) for one in judged], self.rules, self.target, self.baseline,
         )  # fmt: skip
-        results = verdict.apply_xfail(results, self.target, datetime.now(tz=UTC).date())
+        today = datetime.now(tz=UTC).date()
+        results = verdict.apply_strict(results, strict=self.target.strict)
+        results = verdict.apply_xfail(results, self.target, today)
         complete = self.complete and self.selection.everything
         outcome = verdict.target_verdict(results, strict=self.target.strict)
         if outcome == "conforming" and (problems or not complete):
@@ -233,7 +239,8 @@ class TargetSession:
         record = target_json(
             self.target, judged, results, self.baseline, verdict=outcome, isolation=self.session.mode,
             trace_name=self._trace_name, left_out=self.left_out, problems=problems, complete=complete,
-            deadline=self.deadline(),
+            deadline=self.deadline(), xfail_problems=verdict.xfail_problems(results, self.target, today),
+            at_high=verdict.at_high([one.case for one in judged], self.target, self.baseline, self.rules),
         )  # fmt: skip
         self.emit(Message(kind="target-judged", payload={"target": record}))
         return record

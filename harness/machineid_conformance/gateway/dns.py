@@ -126,8 +126,8 @@ def _same_source(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int
     """The ancillary data that makes a response leave from the address that the question went to (ip(7), ipv6(7))."""
     for level, kind, data in ancillary:
         if (level, kind) == (socket.IPPROTO_IP, _PKTINFO):
-            _, local, destination = struct.unpack("I4s4s", data[:12])
-            return [(level, kind, struct.pack("I4s4s", 0, destination if destination[0] != 127 else local, b""))]
+            _, local, _ = struct.unpack("I4s4s", data[:12])
+            return [(level, kind, struct.pack("I4s4s", 0, local, b""))]
         if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
             return [(level, kind, data[:16] + struct.pack("I", 0))]
     return []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -48,9 +49,16 @@ class Site:
     trusted: bool = False  # a client accepted the session's certificate and sent a request
     http_ports: set[int] = field(default_factory=set)  # odd ports on which HTTP was spoken
     silent: set[Silent] = field(default_factory=set)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)  # whatever runs beside the connections
     _row: tuple[str, int] | None = None
     _calls: int = 0
     _diagnosed: set[tuple[str, str]] = field(default_factory=set)
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Let something run beside; it is cancelled when the gateway closes."""
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def next_call(self) -> int:
         """A number for a control-plane call, unique within this instance."""

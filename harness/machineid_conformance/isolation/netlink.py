@@ -13,7 +13,7 @@ import struct
 NLMSG_ERROR = 2
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_EXCL, NLM_F_CREATE = 0x1, 0x4, 0x200, 0x400
 RTM_NEWLINK, RTM_NEWROUTE = 16, 24
-RTA_OIF = 4
+RTA_OIF, RTA_PREFSRC = 4, 7
 RT_TABLE_LOCAL, RTPROT_BOOT, RTN_LOCAL = 255, 3, 2
 RT_SCOPE_UNIVERSE, RT_SCOPE_HOST = 0, 254
 IFF_UP = 0x1
@@ -63,6 +63,10 @@ def every_address_is_local() -> bool:
         for family, scope in ((socket.AF_INET, RT_SCOPE_HOST), (socket.AF_INET6, RT_SCOPE_UNIVERSE)):
             route = struct.pack("=BBBBBBBBI", family, 0, 0, 0, RT_TABLE_LOCAL, RTPROT_BOOT, scope, RTN_LOCAL, 0)
             route += attribute(RTA_OIF, struct.pack("=I", index))
+            if family == socket.AF_INET:
+                # Without it the source would be the destination itself, and answers from a wildcard socket would not
+                # match what conntrack expects back from 127.0.0.1.
+                route += attribute(RTA_PREFSRC, socket.inet_aton("127.0.0.1"))
             try:
                 exchange(sock, message(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 2, route), 1, "default route")
             except OSError as error:

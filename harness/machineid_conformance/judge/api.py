@@ -12,6 +12,7 @@ from typing import Literal
 
 from machineid_conformance.config.model import Profile, Target
 from machineid_conformance.judge.view import RunView
+from machineid_conformance.trace.events import Role
 
 Level = Literal["MUST", "SHOULD", "report"]
 Outcome = Literal["pass", "fail", "uncounted"]
@@ -62,6 +63,7 @@ class Baseline:
     deterministic: bool
     registers: bool
     reaches_horizon: bool
+    roles: frozenset[Role] = frozenset()  # of the effects that the fault-free runs saw, work or not
     outputs: frozenset[str] = frozenset()  # log lines of fault-free runs, normalised (judge.logs)
     uses_https: bool = True
     diagnosis: str | None = None  # why nothing can be judged: the CA was rejected, no control-plane call was made, …

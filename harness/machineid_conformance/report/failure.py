@@ -1,4 +1,7 @@
-"""One failure: the rule and what it says, the trace around the violation, expected and got, and how to run this case again."""
+"""One failure.
+
+The rule and what it says, the trace around the violation, expected and got, and how to run this case again.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,11 @@ class RuleText:
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """One rule violated in one run. ``events`` are lines of its trace, the last of them the violating one; ``scenario`` is
-    empty for a violation that only several runs together show."""
+    """One rule violated in one run.
+
+    ``events`` are lines of its trace, the last of them the violating one. ``scenario`` is empty for a violation that
+    only several runs together show.
+    """
 
     rule: RuleText
     target: str
@@ -60,8 +66,8 @@ Again = Callable[[Failure], str]
 class Reproduction:
     """How this session was started, as far as running one case again needs it.
 
-    ``prefix`` of the options is ``""`` for ``machineid-conformance run`` and ``"machineid-"`` for pytest. ``options`` are those that
-    change what a run is (config, profile, isolation, …), each with its value.
+    ``prefix`` of the options is ``""`` for ``machineid-conformance run`` and ``"machineid-"`` for pytest. ``options``
+    are those that change what a run is (config, profile, isolation, …), each with its value.
     """
 
     program: tuple[str, ...]
@@ -89,42 +95,46 @@ class Reproduction:
 
 
 def failures_of_run(payload: Mapping[str, Any], texts: Mapping[str, RuleText], report: Path) -> list[Failure]:
-    """Every violation that a ``run-judged`` message tells of. ``report`` is the folder that the trace's path is relative to."""
-    found = []
-    for rule, row in payload.get("rules", {}).items():
-        if row.get("outcome") == "fail":
-            unsaid = [{"message": row.get("reason") or "violated"}]
-            for finding in row.get("findings") or unsaid:
-                found.append(_failure(payload["target"], rule, row, finding, {**payload, "id": payload["run"]}, texts, report))
-    return found
+    """Every violation that a ``run-judged`` message tells of.
+
+    ``report`` is the folder that the trace's path is relative to.
+    """
+    run = {**payload, "id": payload["run"]}
+    return [
+        _failure(payload["target"], _text(rule, row, texts), finding, run, report)
+        for rule, row in payload.get("rules", {}).items()
+        if row.get("outcome") == "fail"
+        for finding in row.get("findings") or [{"message": row.get("reason") or "violated"}]
+    ]
 
 
 def failures_of_target(
-    target: Mapping[str, Any], texts: Mapping[str, RuleText], report: Path, *, statuses: Sequence[str] = ("fail", "warn")
+    target: Mapping[str, Any],
+    texts: Mapping[str, RuleText],
+    report: Path,
+    *,
+    statuses: Sequence[str] = ("fail", "warn"),
 ) -> list[Failure]:
     """Every violation of one target of results.json, rule by rule, of the rules that ended in one of ``statuses``."""
     runs = {run["id"]: run for run in target.get("runs") or ()}
     return [
-        _failure(target["name"], row["id"], row, finding, runs.get(finding.get("run"), {}), texts, report)
+        _failure(target["name"], _text(row["id"], row, texts), finding, runs.get(finding.get("run"), {}), report)
         for row in target.get("rules") or ()
         if row["status"] in statuses
         for finding in row.get("findings") or ()
     ]
 
 
-def _failure(
-    target: str,
-    rule: str,
-    row: Mapping[str, Any],
-    finding: Mapping[str, Any],
-    run: Mapping[str, Any],
-    texts: Mapping[str, RuleText],
-    report: Path,
-) -> Failure:
+def _text(rule: str, row: Mapping[str, Any], texts: Mapping[str, RuleText]) -> RuleText:
+    """The rule's words, with the level that it had for this target."""
     known = texts.get(rule, RuleText(id=rule, level="MUST"))
+    return replace(known, level=row.get("level") or known.level)
+
+
+def _failure(target: str, rule: RuleText, finding: Mapping[str, Any], run: Mapping[str, Any], report: Path) -> Failure:
     trace = run.get("trace")
     return Failure(
-        rule=replace(known, level=row.get("level") or known.level),
+        rule=rule,
         target=target,
         scenario=run.get("scenario", ""),
         run=run.get("id") or finding.get("run") or "",
@@ -206,5 +216,8 @@ def render_grouped(failures: Sequence[Failure], style: Style, again: Again) -> l
         for failure in group[1 : 1 + BRIEF]:
             lines += [*brief(failure, style, again), ""]
         if len(group) > 1 + BRIEF:
-            lines += [f"  {style.symbol('dots')} and {len(group) - 1 - BRIEF} more of {rule}: all are in results.json", ""]
+            lines += [
+                f"  {style.symbol('dots')} and {len(group) - 1 - BRIEF} more of {rule}: all are in results.json",
+                "",
+            ]
     return lines

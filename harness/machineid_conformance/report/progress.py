@@ -51,7 +51,8 @@ class Progress:
             first, share.planned = not share.planned, int(payload.get("runs", 0))
             self._plan(target, share, first=first, isolation=payload.get("isolation"), seconds=payload.get("seconds"))
         elif message.kind == "run-started":
-            share.running = f"{payload['scenario']}{f' {payload["boundary"]}' if payload.get('boundary') is not None else ''}"
+            boundary = payload.get("boundary")
+            share.running = str(payload["scenario"]) + (f" {boundary}" if boundary is not None else "")
             self._redraw()
         elif message.kind == "run-judged":
             share.judged += 1
@@ -69,7 +70,8 @@ class Progress:
             self._redraw()
         elif share.tenths > share.told:
             share.told = share.tenths
-            self.line(f"{target}: {share.tenths * 10:>3} % ({share.judged} of {share.planned} runs, {share.failing} with violations)")
+            done = f"{share.judged} of {share.planned} runs, {share.failing} with violations"
+            self.line(f"{target}: {share.tenths * 10:>3} % ({done})")
 
     def _redraw(self) -> None:
         if not self._live:

@@ -47,14 +47,18 @@ def target_summary(target: Mapping[str, Any], style: Style) -> list[str]:
     name, profile = target.get("name", "?"), target.get("profile")
     runs = len(target.get("runs") or ())
     title = one_line([f"profile {profile}" if profile else None, f"{runs} runs" if runs != 1 else "1 run"])
-    rows = [row for row in target.get("rules") or ()]
+    rows = list(target.get("rules") or ())
     return [
         f"{style.paint(name, 'bold')}  {style.paint(title, 'dim')}",
         *table(rows, style),
         *_told(rows, style),
         *_latency(target.get("stop_latency") or {}, style),
         *_isolation(target.get("isolation"), style),
-        *(line for problem in target.get("problems") or () for line in style.labelled("problem", printable(problem), column=16)),
+        *(
+            line
+            for problem in target.get("problems") or ()
+            for line in style.labelled("problem", printable(problem), column=16)
+        ),
         *_verdict(target, style),
     ]
 
@@ -71,13 +75,19 @@ def table(rows: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
         if heading not in OPTIONAL or any(counts.get(status) for counts in areas.values() for status in statuses)
     ]
     first = max([len(area) for area in areas] + [len("rules")]) + 2
-    lines = [style.paint("  " + " " * first + "".join(f"{heading:>{len(heading) + 3}}" for heading, _, _ in columns), "dim")]
+    lines = [
+        style.paint("  " + " " * first + "".join(f"{heading:>{len(heading) + 3}}" for heading, _, _ in columns), "dim")
+    ]
     for area, counts in areas.items():
         cells = ""
         for heading, statuses, colour in columns:
             number = sum(counts.get(status, 0) for status in statuses)
             width = len(heading) + 3
-            cells += style.paint(f"{number:>{width}}", colour) if number else style.paint(f"{style.symbol('none'):>{width}}", "dim")
+            cells += (
+                style.paint(f"{number:>{width}}", colour)
+                if number
+                else style.paint(f"{style.symbol('none'):>{width}}", "dim")
+            )
         lines.append(f"  {area:<{first}}{cells}")
     return lines
 
@@ -109,7 +119,9 @@ def _latency(latency: Mapping[str, Any], style: Style) -> list[str]:
     for key, words in LATENCIES:
         figures = latency.get(key) or {}
         if figures:
-            parts.append(f"{words} {'/'.join(_seconds(figures.get(name)) for name in ('min', 'median', 'p95', 'max'))} s")
+            parts.append(
+                f"{words} {'/'.join(_seconds(figures.get(name)) for name in ('min', 'median', 'p95', 'max'))} s"
+            )
     text = f"{'; '.join(parts)} (min/median/p95/max of {latency['runs']} runs)" if parts else f"{latency['runs']} runs"
     effects = one_line(
         [
@@ -139,12 +151,19 @@ def _verdict(target: Mapping[str, Any], style: Style) -> list[str]:
 
 
 def overall(finished: Mapping[str, Any] | None, targets: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
-    """The last lines: completeness, verdict over all targets, where results.json is. ``finished`` is None when it never came."""
+    """The last lines.
+
+    Completeness, verdict over all targets, where results.json is. ``finished`` is None when it never came.
+    """
     if finished is None:
         return [style.paint("no verdict: the session did not finish", "bold", "yellow")]
     verdict = str(finished.get("verdict", "inconclusive"))
     complete = bool(finished.get("complete"))
-    said = "complete" if complete else "incomplete: not everything that the configuration asks for was run, so it cannot be conforming"
+    said = (
+        "complete"
+        if complete
+        else "incomplete: not everything that the configuration asks for was run, so it cannot be conforming"
+    )
     each = one_line(f"{target['name']} {target['verdict']}" for target in targets) if len(targets) > 1 else ""
     lines = style.labelled("completeness", said, indent=0, column=14)
     if finished.get("results"):

@@ -59,7 +59,9 @@ def _fault(event: Any) -> str:
 
 
 def _run_started(event: e.RunStarted) -> Told:
-    pinned = None if event.subject is None else f"at {event.subject} {event.n}" if event.n is not None else event.subject
+    pinned = (
+        None if event.subject is None else f"at {event.subject} {event.n}" if event.n is not None else event.subject
+    )
     environment = " ".join(f"{name}={value}" for name, value in event.environment.items()) or None
     return "harness", "run " + one_line([event.run, pinned, event.variant, event.isolation, environment])
 

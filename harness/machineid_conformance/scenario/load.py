@@ -24,12 +24,13 @@ _ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def load_catalogue(*, known_rules: Collection[str] | None = None) -> tuple[Scenario, ...]:
-    """Every scenario that comes with the harness, by file name, ``baseline`` first.
+    """Every scenario that comes with the harness, by id, ``baseline`` first.
 
     Raises:
         ScenarioError: a file cannot be used.
     """
-    found = load_files(sorted(resources.scenarios().glob("*.yaml")), bundled=True, known_rules=known_rules)
+    paths = sorted(resources.scenarios().glob("*.yaml"), key=lambda path: path.stem)
+    found = load_files(paths, bundled=True, known_rules=known_rules)
     return tuple(sorted(found, key=lambda scenario: scenario.id != "baseline"))
 
 

@@ -82,8 +82,6 @@ def gate(boundary):
     while not validate(boundary):
         time.sleep(delay)
         delay = min(delay * 2, 30)
-        while not healthy():
-            time.sleep(delay)
         log(event="asking-again", boundary=boundary, device=DEVICE, waited=round(time.monotonic() - since, 1))
 
 
@@ -94,6 +92,7 @@ def call(method, url, body=None):
         return json.loads(response.read() or b"null")
 
 
+healthy() or sys.exit("the control plane cannot be reached")
 try:
     register() or sys.exit("register was refused")
 except OSError as error:

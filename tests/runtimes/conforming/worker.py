@@ -47,7 +47,7 @@ def control(operation, device=DEVICE):
 
 
 def failed(boundary, reason):
-    log(event="validate-failed", boundary=boundary, device=DEVICE, reason=f"{type(reason).__name__}: {reason}")
+    log(event="validate-failed", boundary=boundary, device=DEVICE, reason=repr(reason))
     return False
 
 
@@ -64,7 +64,7 @@ def register():
     except (OSError, ValueError, http.client.HTTPException) as error:
         state = getattr(error, "reason", error)
     log(event="registered", device=DEVICE, state=str(state))
-    return state in ("ok", "exists", "restored")
+    return state if state in ("ok", "exists", "restored") else None
 
 
 def validate(boundary, device=DEVICE):

@@ -15,14 +15,16 @@ from machineid_conformance.judge.support import baseline_did_work_after, charge_
 
 
 class Flapping(Rule):
-    """Looks at all work from the first failure on, whatever its permit lacks: a backlog behind one allow is found here too."""
+    """Looks at all work from the first failure on: a backlog that shares one allow is found here too."""
 
     id = "degraded/flapping"
     level = "MUST"
     statement = "While the control plane flaps, all work has its permit."
     applies_when = "always"
     source = 'GUIDE Network failures, "Decide your failure policy up front"'
-    remedy = "Ask for each piece of work and act on that answer alone; keep no last known decision, and let no backlog share one."
+    remedy = (
+        "Ask for each piece of work and act on that answer alone: no last known decision, no allow shared by a backlog."
+    )
 
     def check(self, case: Case) -> Observation:
         """Uncounted without a receipt, or without work in the baseline after this point."""

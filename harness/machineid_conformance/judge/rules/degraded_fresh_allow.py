@@ -9,7 +9,7 @@ from machineid_conformance.judge.support import baseline_did_work_after, charges
 
 
 class FreshAllow(Rule):
-    """Looks at the work after the end of an outage. A target that ended in the outage cannot violate it: such a run counts."""
+    """Looks at the work after an outage. A target that ended in it cannot violate the rule: such a run counts."""
 
     id = "degraded/fresh-allow"
     level = "MUST"
@@ -30,7 +30,9 @@ class FreshAllow(Rule):
         alive = [
             process
             for process in case.view.processes
-            if cleared is not None and process.spawned < cleared and (process.gone is None or process.gone.seq > cleared)
+            if cleared is not None
+            and process.spawned < cleared
+            and (process.gone is None or process.gone.seq > cleared)
         ]
         if cleared is None or not alive:
             if not all_ended(case):
@@ -43,9 +45,12 @@ class FreshAllow(Rule):
         if not findings and not baseline_did_work_after(case):
             return uncounted(NOTHING_TO_STOP)
         resumed = any(
-            charge.effect.began > cleared and charge.allow is not None and charge.allow > cleared for charge in charges(case)
+            charge.effect.began > cleared and charge.allow is not None and charge.allow > cleared
+            for charge in charges(case)
         )
-        return judged(findings, notes=("it outlived the outage" + (" and worked again after a fresh allow" if resumed else ""),))
+        return judged(
+            findings, notes=("it outlived the outage" + (" and worked again after a fresh allow" if resumed else ""),)
+        )
 
 
 RULES: tuple[Rule, ...] = (FreshAllow(),)

@@ -20,12 +20,14 @@ class NoGrace(Rule):
     id = "degraded/no-grace"
     level = "MUST"
     statement = (
-        "Nor later than `idle_after` into the outage, after any delay: watched over `grace_window` of target time or until "
-        "nothing of the target is left; the window watched is reported."
+        "Nor does work start later than `idle_after` into the outage, after any delay: watched over `grace_window` of "
+        "target time or until nothing of the target is left; the window watched is reported."
     )
     applies_when = "always"
     source = 'GUIDE No degraded mode, "Continue for 10 minutes until checks recover"'
-    remedy = "Give the last allow no lifetime: no timer, counter or cached decision may open the gate that validate closed."
+    remedy = (
+        "Give the last allow no lifetime: no timer, counter or cached decision may open the gate that validate closed."
+    )
 
     def check(self, case: Case) -> Observation:
         """Counts if the window was watched to its end, or nothing of the target was left."""

@@ -73,7 +73,9 @@ def _moments(case: Case, instance: int) -> list[tuple[int, float, str]]:
             continue
         moments.append((call.asked, call.asked_at, "asked"))
         if call.ended is not None and call.outcome != "pending":
-            moments.append((call.ended, call.ended_at or call.asked_at, "allow" if call.outcome == "allow" else "refusal"))
+            moments.append(
+                (call.ended, call.ended_at or call.asked_at, "allow" if call.outcome == "allow" else "refusal")
+            )
     return sorted(moments, key=lambda moment: (moment[0], moment[2] != "asked"))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from machineid_conformance.judge.api import Case, Observation, Rule
 from machineid_conformance.judge.permits import Charge
 from machineid_conformance.judge.rules.fail_closed_evidence import (
@@ -30,9 +28,7 @@ def work_in_outage(case: Case) -> tuple[Charge, ...]:
     """Work without a fresh allow, from the first failure to the end of the outage or of the run."""
     faults = delivered(case)
     cleared = cleared_at(case)
-    return tuple(
-        charge for charge in unpermitted(case, faults) if cleared is None or charge.effect.began < cleared
-    )
+    return tuple(charge for charge in unpermitted(case, faults) if cleared is None or charge.effect.began < cleared)
 
 
 def all_ended(case: Case) -> bool:
@@ -63,7 +59,7 @@ class NoWork(Rule):
     statement = "While the control plane stays unavailable no work starts, for as long as it is watched."
     applies_when = "always"
     source = 'GUIDE No degraded mode, "Proceed anyway but log a warning"'
-    remedy = "When validate fails, end or wait; start nothing, not even with a warning, before it has answered with an allow."
+    remedy = "When validate fails, end or wait; start nothing, not even with a warning, before an allow has come."
 
     def check(self, case: Case) -> Observation:
         """Uncounted without a receipt, or without work in the baseline after this point."""
@@ -74,11 +70,6 @@ class NoWork(Rule):
         if not findings and not baseline_did_work_after(case):
             return uncounted(NOTHING_TO_STOP)
         return judged(findings, notes=watched_notes(case))
-
-    def starved(self, counted: Sequence[Case]) -> str | None:
-        """Any run that counted is enough: each is an outage watched to its end."""
-        del counted
-        return None
 
 
 RULES: tuple[Rule, ...] = (NoWork(),)

@@ -20,7 +20,7 @@ from machineid_conformance.judge.rules.fail_closed_evidence import (
 from machineid_conformance.judge.support import baseline_did_work_after, finding, stopped
 from machineid_conformance.trace.events import FaultDelivered, RedirectFollowed
 
-SOURCE = "GUIDE Timeouts, Network failures; PYTHON \"Fail closed\"; GUARANTEES 3"
+SOURCE = 'GUIDE Timeouts, Network failures; PYTHON "Fail closed"; GUARANTEES 3'
 GIVES_UP_WITHIN = 60.0
 """Target seconds after which a client that still waits for an answer has no deadline (requirements.md, Fail closed)."""
 
@@ -63,7 +63,7 @@ CLASSES: tuple[FailureClass, ...] = (
     FailureClass(
         id="slow-body",
         faults=frozenset({"slow-body"}),
-        failure="an allow that drips, one byte each 0.5 s, falls silent before its last byte, and is cut off after 30 s",
+        failure="an allow that drips, a byte each 0.5 s, falls silent before its last byte, and is cut off after 30 s",
         remedy=(
             "Give the whole call a deadline (a per-read timeout never fires on a drip), and decide only on a body that "
             "was read to its end."
@@ -148,7 +148,7 @@ class FailsClosed(Rule):
     def not_applicable(self, target: Target, baseline: Baseline) -> str | None:
         """DNS cannot fail behind a proxy; TLS cannot where none is spoken."""
         if self.row.id == "dns" and target.isolation == "proxy":
-            return "in proxy isolation the proxy resolves names; it applies with `isolation = \"namespace\"`"
+            return 'in proxy isolation the proxy resolves names; it applies with `isolation = "namespace"`'
         if self.row.id == "tls" and not baseline.uses_https:
             return "the target does not use https; it applies when it calls the control plane by https"
         return None

@@ -1,8 +1,8 @@
-"""What the rules on failures have in common: which faults reached the target, and which work had no permission after them.
+"""What the rules on failures share: which faults reached the target, and which work had no permission after them.
 
-No rule of its own. A fault counts once its receipt (``fault-delivered``) is in the trace; what the target does before that
-is none of the fault's business, with one exception: work that starts while the very call under fault is unanswered was not
-awaited, and the fault only made that visible.
+No rule of its own. A fault counts once its receipt (``fault-delivered``) is in the trace; what the target does before
+that is none of the fault's business, with one exception: work that starts while the very call under fault is
+unanswered was not awaited, and the fault only made that visible.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def since(case: Case, faults: Collection[FaultDelivered]) -> int:
 def unpermitted(case: Case, faults: Collection[FaultDelivered]) -> tuple[Charge, ...]:
     """Work that started without a fresh allow because of these faults, in the order in which it began.
 
-    Work after the refusal; work before any allow; work that started while a call under fault was unanswered; and work on the
-    allow of a call under fault: one behind a bad certificate or a redirect is never a permit.
+    Work after the refusal; work before any allow; work that started while a call under fault was unanswered; and work
+    on the allow of a call under fault: one behind a bad certificate or a redirect is never a permit.
     """
     if not faults:
         return ()

@@ -12,8 +12,12 @@ from machineid_conformance.judge.rules.fail_closed_evidence import delivered, no
 from machineid_conformance.judge.support import baseline_did_work_after, finding
 from machineid_conformance.trace.events import FaultDelivered
 
-FAULTS = frozenset(name for row in CLASSES if row.level == "MUST" for name in row.faults)
-"""What the target makes of a contradictory, redirected or mistyped answer is the business of those rules alone."""
+FAULTS = frozenset(name for row in CLASSES for name in row.faults)
+LENIENT = frozenset(name for row in CLASSES if row.level == "SHOULD" for name in row.faults)
+"""A target that takes a contradictory, redirected or mistyped answer for an allow violates that answer's rule alone."""
+
+
+WORKS_ON = "works on"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +38,11 @@ class OnePolicy(Rule):
     id = "fail-closed/one-policy"
     level = "SHOULD"
     statement = (
-        "The same outcome for every class, at every boundary, under every declared `variants` environment; per boundary "
-        "kind, a webhook's startup excepted."
+        "The same outcome for every class, at every boundary, under every declared `variants` environment; per "
+        "boundary kind, a webhook's startup excepted."
     )
     applies_when = "always"
-    source = 'GUIDE Network failures, "Do not allow \'it depends\' behavior per team, per service, or per environment"'
+    source = "GUIDE Network failures, \"Do not allow 'it depends' behavior per team, per service, or per environment\""
     remedy = "Handle every failure of validate in one place, `except Exception: stop()`, with no switch beside it."
 
     def check(self, case: Case) -> Observation:
@@ -78,19 +82,22 @@ def reaction_of(case: Case) -> Reaction | str:
     kind = _kind(case)
     if case.target.stimulus is not None and kind == "startup":
         return "a webhook may end or stay when it cannot ask at startup"
+    outcome = _outcome(case, faults)
+    if outcome == WORKS_ON and faults[0].fault in LENIENT:
+        return f"the target took the answer ({faults[0].fault}) for an allow, which has a rule of its own"
     return Reaction(
         case=case,
         kind=kind,
         failure=faults[0].fault,
         environment=_environment(case.view.started.environment),
-        outcome=_outcome(case, faults),
+        outcome=outcome,
         at=faults[0].seq,
     )
 
 
 def _outcome(case: Case, faults: Sequence[FaultDelivered]) -> str:
     if unpermitted(case, faults):
-        return "works on"
+        return WORKS_ON
     first = faults[0].seq
     statuses = sorted(
         {stimulus.status for stimulus in case.view.stimuli if (stimulus.answered or 0) > first and stimulus.status}
@@ -130,7 +137,7 @@ def _differences(reactions: Sequence[Reaction]) -> tuple[Finding, ...]:
                 (reaction.failure, reaction.environment, reaction.outcome),
                 finding(
                     reaction.case,
-                    f"the outcome depends on the failure: {_describe(reaction)}, elsewhere at this kind of boundary: {usual}",
+                    f"the outcome depends on the failure: {_describe(reaction)}; elsewhere at this kind: {usual}",
                     (reaction.at,),
                     expected=usual,
                     got=reaction.outcome,

@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from machineid_conformance.judge.api import Case, Finding, Observation, Rule
-from machineid_conformance.judge.support import finding
-from machineid_conformance.trace.events import ControlRequest, Spawned
+from machineid_conformance.judge.support import finding, judged, uncounted
+from machineid_conformance.judge.view import Register, Validate
 
 
-def identity_calls(case: Case) -> tuple[ControlRequest, ...]:
-    """The register and validate requests of a run."""
-    return tuple(
-        event
-        for event in case.view.events
-        if isinstance(event, ControlRequest) and event.operation in ("register", "validate")
-    )
+def is_own(case: Case, instance: int) -> bool:
+    """Whether an instance is the target's; the later ones of a run are other targets of its group, judged in their runs."""
+    return instance <= case.target.instances
+
+
+def identity_calls(case: Case) -> tuple[Register | Validate, ...]:
+    """The register and validate requests of the target in a run, in the order in which they were asked."""
+    calls: tuple[Register | Validate, ...] = (*case.view.registers, *case.view.validates)
+    arrived = (call for call in calls if call.call is not None and is_own(case, call.instance))
+    return tuple(sorted(arrived, key=lambda call: call.asked))
 
 
 def declared(case: Case) -> frozenset[str]:
     """The devices that this run may name.
 
-    The configuration's, those of its effect rules, and what each instance was started with. If none of them names one,
-    the first device that each instance registers counts as declared, or the first that it validates if it registers none.
+    The configuration's, those of its effect rules, and what each instance was started with. If the configuration names
+    none, the first device that each instance registers counts as declared, or validates if it registers none.
     """
     target = case.target
-    given = [event.device for event in case.view.events if isinstance(event, Spawned) and event.device]
+    given = {process.device for process in case.view.processes if process.device and is_own(case, process.instance)}
     devices = {*given, *(rule.device for rule in target.effects if rule.device)}
     if target.devices or given:
-        for device in target.devices:
-            devices.update(_expanded(device, target.instances))
-        return frozenset(devices)
-    first: dict[int, ControlRequest] = {}
+        return frozenset({*devices, *target.devices})
+    first: dict[int, Register | Validate] = {}
     for call in identity_calls(case):
         known = first.get(call.instance)
-        if call.device and (known is None or (known.operation == "validate" and call.operation == "register")):
+        if call.device and (known is None or (isinstance(known, Validate) and isinstance(call, Register))):
             first[call.instance] = call
     return frozenset({*devices, *(call.device for call in first.values() if call.device)})
-
-
-def _expanded(device: str, instances: int) -> set[str]:
-    """A device with ``{n}`` or ``{n:02}`` in it stands for one device an instance."""
-    if "{n" not in device:
-        return {device}
-    return {device.format(n=n) for n in range(1, instances + 1)}
 
 
 class DeclaredDevice(Rule):
@@ -62,37 +58,37 @@ class DeclaredDevice(Rule):
         """Uncounted when nothing was registered or validated."""
         calls = identity_calls(case)
         if not calls:
-            return Observation(outcome="uncounted", reason="the target registered and validated no device in this run")
-        devices = declared(case)
-        findings: list[Finding] = []
-        blamed: set[tuple[int, str | None]] = set()
-        for call in calls:
-            if call.device not in devices and (call.instance, call.device) not in blamed:
-                blamed.add((call.instance, call.device))
-                findings.append(
-                    finding(
-                        case,
-                        f"{call.operation} names {call.device or 'no device'}, which is not declared",
-                        (call.seq,),
-                        expected=" or ".join(sorted(devices)) or "a device id",
-                        got=call.device or "no device id",
-                    )
-                )
-        if not findings:
-            findings = _changed(case, calls)
-        return Observation(outcome="fail" if findings else "pass", findings=tuple(findings))
+            return uncounted("the target registered and validated no device in this run")
+        return judged(_undeclared(case, calls) or _changed(case, calls))
 
 
-def _changed(case: Case, calls: tuple[ControlRequest, ...]) -> list[Finding]:
+def _undeclared(case: Case, calls: Sequence[Register | Validate]) -> list[Finding]:
+    """One finding for each name that is not declared, at its first call."""
+    devices = declared(case)
+    first: dict[tuple[int, str | None], Register | Validate] = {}
+    for call in calls:
+        if call.device not in devices:
+            first.setdefault((call.instance, call.device), call)
+    return [
+        finding(
+            case,
+            f"{'register' if isinstance(call, Register) else 'validate'} names {_name(call.device)}, which is not declared",
+            (call.asked,),
+            expected=" or ".join(sorted(devices)) or "a device id",
+            got=_name(call.device),
+        )
+        for call in first.values()
+    ]
+
+
+def _changed(case: Case, calls: Sequence[Register | Validate]) -> list[Finding]:
     """Starts of one instance that have no device in common with its first start.
 
     Not every device has to come again: a start that is refused early names fewer.
     """
-    starts = [event for event in case.view.events if isinstance(event, Spawned)]
-    named: dict[tuple[int, int], list[ControlRequest]] = {}
+    named: dict[tuple[int, int], list[Register | Validate]] = {}
     for call in calls:
-        start = max((each.start for each in starts if each.instance == call.instance and each.seq < call.seq), default=1)
-        named.setdefault((call.instance, start), []).append(call)
+        named.setdefault((call.instance, call.start), []).append(call)
     findings = []
     first: dict[int, set[str | None]] = {}
     for (instance, _start), those in sorted(named.items()):
@@ -102,13 +98,17 @@ def _changed(case: Case, calls: tuple[ControlRequest, ...]) -> list[Finding]:
             findings.append(
                 finding(
                     case,
-                    f"after a restart the target calls itself {those[0].device}",
-                    (those[0].seq,),
-                    expected=" or ".join(sorted(device or "no device id" for device in before)),
-                    got=those[0].device or "no device id",
+                    f"after a restart the target calls itself {_name(those[0].device)}",
+                    (those[0].asked,),
+                    expected=" or ".join(sorted(_name(device) for device in before)),
+                    got=_name(those[0].device),
                 )
             )
     return findings
+
+
+def _name(device: str | None) -> str:
+    return device or "no device"
 
 
 RULES: tuple[Rule, ...] = (DeclaredDevice(),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from machineid_conformance.judge.api import Case, Finding, Observation, Rule
+from machineid_conformance.judge.rules.identity_declared_device import is_own
 from machineid_conformance.judge.support import finding
 from machineid_conformance.trace.events import ControlRequest, EffectStarted
 from machineid_conformance.trace.redact import OLD_KEY_MARK, ORG_KEY_MARK
@@ -19,8 +20,8 @@ class NoSecrets(Rule):
     id = "identity/no-secrets"
     level = "MUST"
     statement = (
-        "No org key or other secret in a device id or a URL; the target sends the key to the control plane and no other "
-        "host (a followed redirect is judged under `fail-closed/redirect`)."
+        "No org key or other secret in a device id or a URL; the target sends the key to the control plane and no "
+        "other host (a followed redirect is judged under `fail-closed/redirect`)."
     )
     applies_when = "always"
     source = 'GUIDE Device ID strategy, "Do not embed secrets in device IDs"'
@@ -35,6 +36,8 @@ class NoSecrets(Rule):
         findings: list[Finding] = []
         requests = 0
         for event in case.view.events:
+            if isinstance(event, ControlRequest | EffectStarted) and not is_own(case, event.instance):
+                continue
             if isinstance(event, ControlRequest):
                 requests += 1
                 places = set(event.secrets)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from machineid_conformance.config.model import Target
 from machineid_conformance.judge.api import Baseline, Case, Finding, Observation, Rule
-from machineid_conformance.judge.rules.identity_declared_device import identity_calls
 from machineid_conformance.judge.support import finding
 from machineid_conformance.trace.events import Exited, Gone, Spawned
 
@@ -34,9 +33,10 @@ class PerReplica(Rule):
         """Uncounted unless two instances that were alive together each named a device."""
         lives = _lives(case)
         users: dict[str, dict[int, int]] = {}  # device → instance → the first call that named it
-        for call in identity_calls(case):
+        for call in (*case.view.registers, *case.view.validates):
             if call.device:
-                users.setdefault(call.device, {}).setdefault(call.instance, call.seq)
+                instances = users.setdefault(call.device, {})
+                instances[call.instance] = min(call.asked, instances.get(call.instance, call.asked))
         named = sorted({instance for instances in users.values() for instance in instances})
         pairs = [(one, other) for one in named for other in named if one < other and _together(lives, one, other)]
         if not pairs:

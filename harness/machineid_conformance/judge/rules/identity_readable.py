@@ -7,6 +7,7 @@ import re
 from machineid_conformance.judge.api import Case, Observation, Rule
 from machineid_conformance.judge.rules.identity_declared_device import identity_calls
 
+FORM = "{service}:{env}:{role}:{instance}"
 PATTERN = re.compile(r"[^:\s]+:[^:\s]+:[^:\s]+:[^:\s]+")
 
 
@@ -15,7 +16,7 @@ class Readable(Rule):
 
     id = "identity/readable"
     level = "report"
-    statement = "Ids follow `{service}:{env}:{role}:{instance}`."
+    statement = f"Ids follow `{FORM}`."
     applies_when = "always"
     source = 'GUIDE Device ID strategy, "a common pattern"'
     remedy = "Name devices like `worker:prod:queue-consumer:07`, so that the right one is found in the console at once."
@@ -27,8 +28,7 @@ class Readable(Rule):
         if not devices:
             return Observation(outcome="uncounted", reason="the target named no device in this run")
         notes = tuple(
-            f"{device} {'follows' if PATTERN.fullmatch(device) else 'does not follow'} {{service}}:{{env}}:{{role}}:{{instance}}"
-            for device in devices
+            f"{device} {'follows' if PATTERN.fullmatch(device) else 'does not follow'} {FORM}" for device in devices
         )
         return Observation(outcome="pass", notes=notes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from machineid_conformance.config.model import Target
 from machineid_conformance.judge.api import Baseline, Case, Observation, Rule
+from machineid_conformance.judge.rules.identity_declared_device import is_own
 from machineid_conformance.judge.support import finding
 from machineid_conformance.trace.events import ControlAnswered, ControlRequest
 
@@ -35,6 +36,8 @@ class RegisterFirst(Rule):
         seen: dict[str | None, int] = {}
         findings = []
         for event in case.view.events:
+            if isinstance(event, ControlRequest) and not is_own(case, event.instance):
+                continue
             if isinstance(event, ControlAnswered) and event.operation == "register":
                 registered.add(event.device)
             elif isinstance(event, ControlRequest) and event.operation == "validate" and event.device not in seen:

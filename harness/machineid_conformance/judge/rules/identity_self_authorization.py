@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from machineid_conformance.judge.api import Case, Finding, Observation, Rule
-from machineid_conformance.judge.rules.identity_declared_device import declared
+from machineid_conformance.judge.rules.identity_declared_device import declared, is_own
 from machineid_conformance.judge.support import finding
-from machineid_conformance.trace.events import ControlRequest
 
 LIFTS = {
     "unrevoke": "unrevokes {device}",
@@ -17,15 +16,15 @@ LIFTS = {
 class SelfAuthorization(Rule):
     """Looks at the control-plane calls after the first refusal of the run.
 
-    Validating another declared device is allowed; so is registering one. The key that the target was started with stays its
-    key after a rotation: only a third one is another.
+    Validating another declared device is allowed; so is registering one. The key that the target was started with stays
+    its key after a rotation: only a third one is another.
     """
 
     id = "identity/self-authorization"
     level = "MUST"
     statement = (
-        "After a refusal the target does not lift it: no unrevoke, no remove, no undeclared device id, no other org key. "
-        "(Validating another declared device is allowed.)"
+        "After a refusal the target does not lift it: no unrevoke, no remove, no undeclared device id, no other org "
+        "key. (Validating another declared device is allowed.)"
     )
     applies_when = "always"
     source = "GUARANTEES 2: an execution surface cannot authorize itself"
@@ -34,13 +33,14 @@ class SelfAuthorization(Rule):
 
     def check(self, case: Case) -> Observation:
         """Uncounted in a run without a refusal."""
-        refused = min((refusal.ended for refusal in case.view.refusals if refusal.ended), default=None)
+        refusals = [refusal for refusal in case.view.refusals if is_own(case, refusal.instance)]
+        refused = min((refusal.ended for refusal in refusals if refusal.ended), default=None)
         if refused is None:
             return Observation(outcome="uncounted", reason="the target was not refused in this run")
         devices = declared(case)
         findings: list[Finding] = []
-        for event in case.view.events:
-            if not isinstance(event, ControlRequest) or event.seq < refused:
+        for event in case.view.control:
+            if event.seq < refused or not is_own(case, event.instance):
                 continue
             deed = None
             if event.operation in LIFTS:

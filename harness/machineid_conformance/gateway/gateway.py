@@ -1,0 +1,158 @@
+"""Where every exit of one instance's world leads to: accepts, looks at the first bytes, serves, and answers names."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Mapping
+
+from fake_control_plane.certificates import Authority
+from fake_control_plane.wire import Wire
+
+from machineid_conformance.config.model import Target
+from machineid_conformance.gateway.acceptor import Acceptor
+from machineid_conformance.gateway.api import Director
+from machineid_conformance.gateway.connection import Connection
+from machineid_conformance.gateway.dns import ANY, NOERROR, NXDOMAIN, SERVFAIL, A, NameServer, Question
+from machineid_conformance.gateway.effects import Script
+from machineid_conformance.gateway.names import AddressBook
+from machineid_conformance.gateway.site import Site
+from machineid_conformance.isolation.api import World
+
+
+class Gateway:
+    """One instance's gateway. ``org_keys`` maps every key of the run's org to what it is (current, old).
+
+    ``default_device`` is the device whose permit covers an effect that no rule gives another.
+    """
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        director: Director,
+        authority: Authority,
+        target: Target,
+        instance: int,
+        default_device: Callable[[], str],
+        org_keys: Callable[[], Mapping[str, str]],
+    ) -> None:
+        self._site = Site(
+            world=world,
+            director=director,
+            authority=authority,
+            target=target,
+            instance=instance,
+            default_device=default_device,
+            org_keys=org_keys,
+            names=AddressBook(target.control_plane, world.control_address),
+            script=Script(target.effects),
+        )
+        self._acceptor: Acceptor | None = None
+        self._name_server: NameServer | None = None
+        self._connections: set[asyncio.Task[None]] = set()
+        self._closing: asyncio.Event | None = None
+
+    async def serve(self) -> None:
+        """Accept and answer until ``close``."""
+        world = self._site.world
+        listeners = [*world.listeners, *([world.control_listener] if world.control_listener else [])]
+        self._closing = asyncio.Event()
+        self._acceptor = Acceptor(listeners, self._accepted)
+        self._acceptor.open()
+        if world.dns is not None:
+            self._name_server = NameServer(world.dns, self._resolve, self._name_answered)
+            self._name_server.open()
+        try:
+            await self._closing.wait()
+        finally:
+            self._stop_accepting()
+
+    async def close(self) -> None:
+        """Stop, and end every connection; nothing of that is recorded. Safe to call twice, and before ``serve``."""
+        if self._closing is not None:
+            self._closing.set()
+        self._stop_accepting()
+        while running := [*self._connections, *self._site.tasks]:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def restarted(self) -> None:
+        """The target is about to be started, for the first time or again: scripted answers start over."""
+        self._site.restarted()
+
+    def settle(self) -> None:
+        """Record what is certain by now about connections that have said nothing; called before an event is recorded."""
+        if self._settling:
+            return
+        self._settling = True
+        try:
+            for silent in tuple(self._site.silent):
+                silent.settle()
+        finally:
+            self._settling = False
+
+    _settling = False
+
+    async def quiet(self, within: float = 1.0) -> bool:
+        """After the target is gone: wait until everything that it had sent is served, at most ``within`` real seconds.
+
+        Its sockets are closed by then, so each connection comes to its end unless the scenario still holds its answer.
+        """
+        if self._acceptor is not None:
+            self._acceptor.accept_all()
+        if self._connections:
+            await asyncio.wait(self._connections, timeout=within)
+        return not self._connections
+
+    def _stop_accepting(self) -> None:
+        if self._acceptor is not None:
+            self._acceptor.close()
+        if self._name_server is not None:
+            self._name_server.close()
+        self._acceptor = self._name_server = None
+
+    # -- connections -----------------------------------------------------------------------------------------------------
+
+    def _accepted(self, sock: socket.socket) -> None:
+        try:
+            destination = self._site.world.destination(sock)
+            wire = Wire(sock)
+        except OSError:  # reset before it could be looked at
+            sock.close()
+            return
+        connection = Connection(self._site, wire, destination)
+        task = asyncio.get_running_loop().create_task(connection.serve())
+        self._connections.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._connections.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            task.get_loop().call_exception_handler(
+                {"message": "a connection of the gateway ended in an error", "exception": error, "task": task}
+            )
+
+    # -- names -----------------------------------------------------------------------------------------------------------
+
+    def _resolve(self, question: Question) -> tuple[int, str | None]:
+        names = self._site.names
+        fault = self._site.director.listener_fault()
+        if fault is not None and fault.layer == "dns" and names.is_control_plane(question.name):
+            return NXDOMAIN, None
+        if question.kind not in (A, ANY):
+            return NOERROR, None
+        address = names.address_of(question.name)
+        return (NOERROR, address) if address is not None else (SERVFAIL, None)
+
+    async def _name_answered(self, question: Question, code: int) -> None:
+        """The receipt of a DNS fault: one a look-up, whose other question (AAAA) is part of it."""
+        fault = self._site.director.listener_fault()
+        if code == NXDOMAIN and question.kind == A and fault is not None:
+            await self._site.director.listener_fault_delivered(
+                fault,
+                instance=self._site.instance,
+                connection=None,
+                evidence=f"the question for {question.name} was answered NXDOMAIN",
+            )

@@ -1,0 +1,123 @@
+"""The runtimes of ``tests/runtimes``: the conforming ones, and how each violating one is made from its twin.
+
+A violating runtime is a conforming one with one place changed (``violations.toml``), so what makes it wrong is in plain
+sight. It is written into a folder of the test, with a configuration of its own, and run like any other target.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RUNTIMES = Path(__file__).parents[1] / "runtimes"
+CONFIG = RUNTIMES / "machineid-conformance.toml"
+VIOLATIONS = RUNTIMES / "violations.toml"
+EXPECTATIONS = Path(__file__).parent / "expectations.toml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Violation:
+    """One entry of ``violations.toml``; ``fails`` are the rules that must fail or warn in the runs of ``scenarios``."""
+
+    name: str
+    twin: str
+    replace: str
+    by: str
+    scenarios: tuple[str, ...]
+    fails: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """What a conforming target scores: each list is exact, and every other rule passes (or informs)."""
+
+    warn: frozenset[str]
+    not_applicable: frozenset[str]
+    inconclusive: frozenset[str]
+
+
+def load_targets() -> dict[str, dict[str, Any]]:
+    """The target tables of the conforming runtimes, as TOML has them."""
+    targets: dict[str, dict[str, Any]] = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["targets"]
+    return targets
+
+
+def load_violations() -> tuple[Violation, ...]:
+    """Every violating runtime, in the order of the file."""
+    entries = tomllib.loads(VIOLATIONS.read_text(encoding="utf-8"))
+    return tuple(
+        Violation(
+            name=name,
+            twin=entry["twin"],
+            replace=entry["replace"],
+            by=entry["with"],
+            scenarios=tuple(entry["scenarios"]),
+            fails=frozenset(entry["fails"]),
+        )
+        for name, entry in entries.items()
+    )
+
+
+def load_expectations() -> dict[str, Expectation]:
+    """What each conforming target scores: its own lists, beside those of ``[all]``, less its ``applies``."""
+    entries = tomllib.loads(EXPECTATIONS.read_text(encoding="utf-8"))
+    everywhere = frozenset(entries.pop("all")["not-applicable"])
+    return {
+        name: Expectation(
+            warn=frozenset(entry.get("warn", ())),
+            not_applicable=(everywhere | frozenset(entry.get("not-applicable", ())))
+            - frozenset(entry.get("applies", ())),
+            inconclusive=frozenset(entry.get("inconclusive", ())),
+        )
+        for name, entry in entries.items()
+    }
+
+
+def program_of(target: Mapping[str, Any]) -> Path:
+    """The file that a target of ``machineid-conformance.toml`` runs."""
+    return RUNTIMES / str(target["cwd"]) / str(target["command"][1])
+
+
+def change(program: str, violation: Violation) -> str:
+    """The program of the twin with the violation's lines in place of its own.
+
+    Raises:
+        ValueError: the lines to replace are not found exactly once, as whole lines.
+    """
+    lines, wanted = program.split("\n"), violation.replace.split("\n")
+    places = [n for n in range(len(lines)) if lines[n : n + len(wanted)] == wanted]
+    if len(places) != 1:
+        raise ValueError(
+            f"violations.toml, {violation.name}: its `replace` must be found once in the program of {violation.twin}; "
+            f"it is found {len(places)} times. It says:\n{violation.replace}"
+        )
+    return "\n".join([*lines[: places[0]], *violation.by.split("\n"), *lines[places[0] + len(wanted) :]])
+
+
+def write_violation(violation: Violation, folder: Path) -> Path:
+    """Write the violating runtime and its configuration into ``folder``; returns the configuration's path."""
+    target = dict(load_targets()[violation.twin])
+    original = program_of(target)
+    program = folder / "runtime" / original.name
+    program.parent.mkdir()
+    program.write_text(change(original.read_text(encoding="utf-8"), violation), encoding="utf-8")
+    shutil.copymode(original, program)
+    target["cwd"] = "runtime"
+    config = folder / "machineid-conformance.toml"
+    keys = "\n".join(f"{key} = {_toml(value)}" for key, value in target.items())
+    config.write_text(f"edition = 1\n\n[targets.{violation.name}]\n{keys}\n", encoding="utf-8")
+    return config
+
+
+def _toml(value: Any) -> str:
+    """A value of a target table as TOML, tables inline. A JSON string is a TOML basic string."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(item) for item in value) + "]"
+    return json.dumps(value)
