@@ -21,8 +21,7 @@ HEAD_LIMIT = 1 << 16
 PREFIX_LIMIT = 1 << 20
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 METHODS = frozenset(
-    "GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH COPY LOCK MKCOL MOVE PROPFIND PROPPATCH SEARCH UNLOCK BIND REBIND "
-    "UNBIND ACL REPORT MKACTIVITY CHECKOUT MERGE M-SEARCH NOTIFY SUBSCRIBE UNSUBSCRIBE PURGE MKCALENDAR LINK UNLINK SOURCE".split()
+    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "BIND", "REBIND", "UNBIND", "ACL", "REPORT", "MKACTIVITY", "CHECKOUT", "MERGE", "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "PURGE", "MKCALENDAR", "LINK", "UNLINK", "SOURCE"]
 )
 """What the parser takes for a method; anything else in its place is not HTTP."""
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"  # RFC 9113, 3.4
@@ -228,7 +227,8 @@ class RequestReader:
 
     def _upgraded(self, rest: bytes) -> None:
         """The parser stops at CONNECT and at ``Upgrade``. We change to no other protocol, so an ``Upgrade`` is an ordinary
-        request (RFC 9110, 7.8), whose body, if it has one, the parser has not read: a head made for the purpose brings it there."""
+        request (RFC 9110, 7.8), whose body, if it has one, the parser has not read: a head made for the purpose brings it there.
+        """
         queue = self._events.queue
         head = next(item for item in reversed(queue) if isinstance(item, Head))
         self._rest = rest
@@ -251,7 +251,8 @@ class RequestReader:
 
 def render(answer: Answer, *, close: bool = False, head_only: bool = False) -> bytes:
     """One whole response: head, blank line, body. ``head_only`` for HEAD. A header ``Transfer-Encoding: chunked`` in the answer
-    sends the body in chunks."""
+    sends the body in chunks.
+    """
     payload = answer.payload()
     headers = {"Content-Type": answer.content_type, **answer.headers}
     chunked = "chunked" in headers.get("Transfer-Encoding", "")

@@ -338,7 +338,8 @@ class Wire:
 
     async def finish(self) -> None:
         """Close in good order: FIN, read until the client closes too, give the socket back (RFC 9112, 9.6: else unread bytes
-        turn our FIN into a reset, and the client may lose the answer)."""
+        turn our FIN into a reset, and the client may lose the answer).
+        """
         self.half_close()
         try:
             while self._ending is None and not self._closed:

@@ -99,7 +99,8 @@ class AnswerFault(Fault):
 
 class ListenerFault(Fault):
     """``layer``: ``tcp`` (the connect is refused), ``dns`` (the name does not resolve), ``tls`` (``certificate`` names which
-    one is shown, or ``cut`` for a handshake cut after the ClientHello)."""
+    one is shown, or ``cut`` for a handshake cut after the ClientHello).
+    """
 
     layer: ClassVar[Literal["tcp", "dns", "tls"]]
 

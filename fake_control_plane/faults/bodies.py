@@ -6,7 +6,6 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from fake_control_plane.answers import Answer
 from fake_control_plane.faults.api import Exchange
 
 

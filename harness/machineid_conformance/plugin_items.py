@@ -253,10 +253,11 @@ class VerdictItem(ConformanceItem):
         complete = bool(target.get("complete", True)) and bool((ledger.finished or {}).get("complete", True))
         starved = [row for row in rows if row["status"] == "inconclusive"] if complete else []
         open_musts = [row for row in starved if row["level"] == "MUST"]
+        stale = [f"  {printable(str(text))}" for text in target.get("xfail_problems") or ()]
         show(self, [_starved(row) for row in starved])
         verdict = target.get("verdict", "inconclusive")
-        if failed or open_musts:
-            lines = [f"{self.target.name} is {verdict}", *map(_line, [*failed, *open_musts])]
+        if failed or open_musts or stale:
+            lines = [f"{self.target.name} is {verdict}", *map(_line, [*failed, *open_musts]), *stale]
             beyond = self._beyond_runs(ledger, target, {row["id"] for row in failed})
             details = self.context.shown.render(beyond)
             raise Violated("\n".join([*lines, *(["", details] if details else [])]))

@@ -28,13 +28,13 @@ class Ledger:
         self.notices: list[str] = []
         self.finished: Payload | None = None
         self.failure: EngineFailed | None = None
-        self._planned: set[str] = set()
+        self._begun = False
         self._done: set[tuple[str, str]] = set()
         self._left_out: dict[tuple[str, str], str] = {}
 
     def started(self) -> None:
-        """Wait until the engine has planned the first target: what it cannot do at all, it has said by then."""
-        self._until(lambda: bool(self._planned or self.targets))
+        """Wait until the engine has started its first run: what it cannot do at all, it has said by then."""
+        self._until(lambda: self._begun)
 
     def scenario(self, target: str, scenario: str) -> list[Payload]:
         """The ``run-judged`` payloads of a scenario, once all of them are there.
@@ -82,8 +82,8 @@ class Ledger:
 
     def _note(self, message: Message) -> None:
         payload = message.payload
+        self._begun |= message.kind != "notice"
         if message.kind == "planned":
-            self._planned.add(payload["target"])
             for scenario, reason in (payload.get("left_out") or {}).items():
                 self._left_out[payload["target"], scenario] = reason
         elif message.kind == "run-judged":

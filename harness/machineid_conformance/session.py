@@ -99,7 +99,7 @@ class EngineSession:
         self._spool: Spool | None = None
         self._reading: int | None = None
         self._pid: int | None = None
-        request_reading, request_writing = os.pipe()
+        request_reading, self._lifeline = os.pipe()
         try:
             if spool is None:
                 self._reading, writing = os.pipe()
@@ -113,14 +113,13 @@ class EngineSession:
             finally:
                 os.close(writing)
         except OSError as error:
-            os.close(request_writing)
             self.close()
             raise EngineFailed("harness", f"the engine could not be started: {error}") from error
         finally:
             os.close(request_reading)
         if spool is not None:
             self._spool = Spool(spool, stderr=self.stderr_tail)
-        self._send(request_writing, json.dumps(asdict(request)).encode())
+        self._send(json.dumps(asdict(request)).encode() + b"\n")
 
     def _spawn(self, command: tuple[str, ...], stdin: int, stdout: int) -> int:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(NOT_INHERITED)}
@@ -138,15 +137,12 @@ class EngineSession:
             setsigdef=[signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE],
         )
 
-    @staticmethod
-    def _send(writing: int, text: bytes) -> None:
-        try:
-            # An engine that died before it read its request is reported when its stream is read.
-            with contextlib.suppress(BrokenPipeError):
-                while text:
-                    text = text[os.write(writing, text) :]
-        finally:
-            os.close(writing)
+    def _send(self, text: bytes) -> None:
+        """Write the request, and leave the pipe open: its end of file tells the engine that nobody waits any more."""
+        # An engine that died before it read its request is reported when its stream is read.
+        with contextlib.suppress(BrokenPipeError):
+            while text:
+                text = text[os.write(self._lifeline, text) :]
 
     def __enter__(self) -> Self:
         return self
@@ -225,6 +221,9 @@ class EngineSession:
             self.terminate()
             if not self._gone_within(PATIENCE):
                 self.kill()
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
         self._reap()
         if self._reading is not None:
             os.close(self._reading)

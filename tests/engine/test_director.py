@@ -25,7 +25,9 @@ DEVICE = "worker:dev:test:01"
 
 
 def step(relation: Any, subject: Any, n: int, kind: str, argument: Any = None, until: Until | None = None) -> Step:
-    return Step(at=Moment(relation=relation, subject=subject, n=n), do=Action(kind=kind, argument=argument), until=until)
+    return Step(
+        at=Moment(relation=relation, subject=subject, n=n), do=Action(kind=kind, argument=argument), until=until
+    )
 
 
 class Stage:
@@ -78,7 +80,9 @@ class Stage:
         return effect
 
 
-def play(path: Path, steps: tuple[Step, ...], script: Callable[[Stage], Awaitable[None]]) -> tuple[list[str], tuple[Event, ...]]:
+def play(
+    path: Path, steps: tuple[Step, ...], script: Callable[[Stage], Awaitable[None]]
+) -> tuple[list[str], tuple[Event, ...]]:
     async def main() -> None:
         stage = Stage(path, steps)
         stage.writer.write(RunStarted(run="r", target="worker", scenario="s", rules=()))
@@ -93,7 +97,11 @@ def play(path: Path, steps: tuple[Step, ...], script: Callable[[Stage], Awaitabl
 
 def _short(event: Event) -> str:
     words = [event.name]
-    words += [str(getattr(event, name)) for name in ("operation", "decision", "how", "action", "fault") if getattr(event, name, None)]
+    words += [
+        str(getattr(event, name))
+        for name in ("operation", "decision", "how", "action", "fault")
+        if getattr(event, name, None)
+    ]
     return " ".join(words)
 
 

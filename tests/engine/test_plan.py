@@ -33,7 +33,9 @@ FAULTS = Scenario(
     title="",
     rules=("fail-closed/server-error",),
     sweep="validate",
-    steps=(Step(at=Moment(relation="before", subject="validate", n="each"), do=Action(kind="fault", argument="$variant")),),
+    steps=(
+        Step(at=Moment(relation="before", subject="validate", n="each"), do=Action(kind="fault", argument="$variant")),
+    ),
     variants=VARIANTS,
 )
 REVOKE = Scenario(
@@ -41,7 +43,9 @@ REVOKE = Scenario(
     title="",
     rules=("stop/next-boundary",),
     sweep="effect",
-    steps=(Step(at=Moment(relation="during", subject="effect", n="each"), do=Action(kind="revoke", argument="$device")),),
+    steps=(
+        Step(at=Moment(relation="during", subject="effect", n="each"), do=Action(kind="revoke", argument="$device")),
+    ),
 )
 
 

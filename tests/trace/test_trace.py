@@ -74,7 +74,7 @@ def test_known_secrets_get_the_mark_that_says_which_they_were(tmp_path: Path) ->
     redactor = Redactor({"org_current1": ORG_KEY_MARK, "org_previous": OLD_KEY_MARK})
     redactor.learn("s3cr3t-of-pass-env")
     redactor.learn("abc")  # too short to be a secret: replacing it would mangle every text
-    text = "org_current1 org_previous s3cr3t-of-pass-env abc org_ofSomebodyElse"
+    text = "org_current1 org_previous s3cr3t-of-pass-env abc org_0fSomebodyElse"
     write(tmp_path / "t.jsonl", HEADER, Output(instance=1, start=1, stream="stdout", text=text), redactor=redactor)
     (_, output) = read(tmp_path / "t.jsonl")
     assert isinstance(output, Output)
@@ -88,6 +88,10 @@ def test_known_secrets_get_the_mark_that_says_which_they_were(tmp_path: Path) ->
         ('{"Cookie": "session=1"}', f'{{"Cookie": "{SECRET_MARK}"}}'),
         ("x-api-key=abcdef next", f"x-api-key={SECRET_MARK}"),
         ("an organisation, authorization granted", "an organisation, authorization granted"),
+        (
+            "code ORG_DISABLED, error org_not_found, invalid_org_key",
+            "code ORG_DISABLED, error org_not_found, invalid_org_key",
+        ),
     ],
 )
 def test_what_looks_like_a_secret_is_replaced(text: str, redacted: str) -> None:

@@ -22,7 +22,7 @@ from machineid_conformance.engine.run import SetupError
 from machineid_conformance.engine.selection import SelectionError
 from machineid_conformance.engine.stream import Message, Request
 from machineid_conformance.isolation.api import IsolationError
-from machineid_conformance.scenario.load import ScenarioError
+from machineid_conformance.scenario.errors import ScenarioError
 
 EXIT_USAGE, EXIT_HARNESS = 2, 4
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, Literal, cast
 
 from fake_control_plane.state import ControlPlane
-
 from machineid_conformance.trace.events import Key, Operator
 from machineid_conformance.trace.redact import OLD_KEY_MARK, ORG_KEY_MARK, Redactor
 
@@ -59,7 +58,7 @@ class Console:
             action=action,
             device=argument if about_device else None,
             argument=None if about_device or argument is None else str(argument),
-            why=cast(Literal["scenario", "horizon", "setup"], why),
+            why=cast("Literal['scenario', 'horizon', 'setup']", why),
             held=held,
         )
 

@@ -19,7 +19,6 @@ from fake_control_plane import faults
 from fake_control_plane.api import Call, handle
 from fake_control_plane.faults.api import AnswerFault, Fault, ListenerFault, Receipt
 from fake_control_plane.state import ControlPlane
-
 from machineid_conformance.engine.console import Console
 from machineid_conformance.engine.plan import PlannedRun
 from machineid_conformance.gateway.api import Ruling
@@ -86,7 +85,8 @@ class Progress:
     """What the watcher of a run decides by. Times are target seconds; ``bell`` rings whenever something here changes."""
 
     bell: asyncio.Event = field(default_factory=asyncio.Event)
-    contacted: bool = False  # the first call or effect was seen
+    contacted: bool = False  # the first call or effect of this start was seen
+    started_at: float = 0.0
     last_activity: float = 0.0
     open_calls: int = 0
     open_effects: int = 0
@@ -103,7 +103,9 @@ class Progress:
         self.refused_at = self.first_refusal_at = None
         self.validates_since_refusal = self.effects_since_validate = 0
         self.validates_before_restart = self.validates
-        self.ring(now)
+        self.contacted = False
+        self.started_at = self.last_activity = now
+        self.bell.set()
 
     def ring(self, now: float) -> None:
         """Something that counts as activity happened."""
@@ -208,7 +210,9 @@ class RunDirector:
         operation: Operation = call.operation
         self._counts[operation] += 1
         self._call_number += 1
-        seen = _Call(number=self._call_number, n=self._counts[operation], call=call, began=self._clock(), operation=operation)
+        seen = _Call(
+            number=self._call_number, n=self._counts[operation], call=call, began=self._clock(), operation=operation
+        )
         self._calls[instance, number] = seen
         self.record(
             ControlRequest(
@@ -319,7 +323,9 @@ class RunDirector:
         self, relation: str, subject: str, n: int, *, device: str | None = None, held: int | None = None
     ) -> bool:
         """Do the steps that are pinned to this moment, in their order; whether there were any."""
-        due = [step for step in self._pending if (step.at.relation, step.at.subject, step.at.n) == (relation, subject, n)]
+        due = [
+            step for step in self._pending if (step.at.relation, step.at.subject, step.at.n) == (relation, subject, n)
+        ]
         for step in due:
             self._pending.remove(step)
         for step in due:
@@ -345,7 +351,13 @@ class RunDirector:
             self.operate(kind, argument, device=device, held=held)
 
     def operate(
-        self, action: str, argument: Any = None, *, device: str | None = None, held: int | None = None, why: str = "scenario"
+        self,
+        action: str,
+        argument: Any = None,
+        *,
+        device: str | None = None,
+        held: int | None = None,
+        why: str = "scenario",
     ) -> None:
         """One action of the operator. ``$device`` is the device at the boundary, if it is declared; else the target's first."""
         if argument == "$device":

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from fake_control_plane.certificates import Authority
-
 from machineid_conformance.config import load
 from machineid_conformance.config.model import Configuration, Target
 from machineid_conformance.config.overrides import Overrides
@@ -67,13 +66,17 @@ async def judge(request: Request, emit: Emit) -> Message:
                     companions=_companions(target, configuration),
                     selection=selection,
                     session=Session(
-                        report=report, authority=authority, authority_pem=pem, scratch=Path(scratch), mode=modes[target.name],
+                        report=report,
+                        authority=authority,
+                        authority_pem=pem,
+                        scratch=Path(scratch),
+                        mode=modes[target.name],
                         open_world=_opener(modes[target.name], spawner),
                     ),
                     slots=slots,
                     rules=known,
                     emit=emit,
-                )  # fmt: skip
+                )
                 for target in targets
             ]
             async with asyncio.TaskGroup() as group:
@@ -150,7 +153,8 @@ def _opener(mode: str, spawner: Spawner) -> Callable[..., Any]:
 
 def _exit(document: dict[str, Any]) -> int:
     """The worst verdict's exit code. Failures that are all declared (``xfail``) exit 0; an entry that is expired or that
-    passes exits 1."""
+    passes exits 1.
+    """
     targets = document["targets"]
     if any(target["xfail_problems"] for target in targets):
         return 1

@@ -42,7 +42,9 @@ class PlannedRun:
 def baseline_runs(target: Target, scenario: Scenario) -> tuple[PlannedRun, ...]:
     """The fault-free runs of a target."""
     return tuple(
-        PlannedRun(id=f"{target.name}/{scenario.id}/{number}", target=target, scenario=scenario, steps=(), baseline=True)
+        PlannedRun(
+            id=f"{target.name}/{scenario.id}/{number}", target=target, scenario=scenario, steps=(), baseline=True
+        )
         for number in range(1, BASELINE_RUNS + 1)
     )
 

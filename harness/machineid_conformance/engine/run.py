@@ -20,7 +20,6 @@ from pathlib import Path
 
 from fake_control_plane.certificates import Authority
 from fake_control_plane.state import ControlPlane
-
 from machineid_conformance.config.model import Target
 from machineid_conformance.engine.console import Console
 from machineid_conformance.engine.director import RunDirector
@@ -142,7 +141,10 @@ class Run:
         key = self._plane.add_org(plan="max")
         self._writer = TraceWriter(self.trace, clock=self.clock, redactor=self._redactor)
         self.console = Console(
-            self._plane, key=key, redactor=self._redactor, default_device=default_device or "machineid-conformance:unknown"
+            self._plane,
+            key=key,
+            redactor=self._redactor,
+            default_device=default_device or "machineid-conformance:unknown",
         )
         self.director = RunDirector(
             plan,
@@ -199,7 +201,10 @@ class Run:
             self._writer.close()
             await _host_command(plan.target.teardown, plan.target, "teardown")
         return Ran(
-            run=plan, trace=self.trace, seconds=round(self.clock(), 3), wall_seconds=round(time.monotonic() - started, 3)
+            run=plan,
+            trace=self.trace,
+            seconds=round(self.clock(), 3),
+            wall_seconds=round(time.monotonic() - started, 3),
         )
 
     # -- before ----------------------------------------------------------------------------------------------------------
@@ -320,7 +325,9 @@ class Run:
         for instance in self.instances:
             instance.world.refuse_control(refuse)
             if refuse and instance.world.control_listener is None and instance.world.mode == "namespace":
-                self.director.record(FaultWithheld(fault="refuse", variant=None, why="the world has no control listener"))
+                self.director.record(
+                    FaultWithheld(fault="refuse", variant=None, why="the world has no control listener")
+                )
 
     async def _happened(self, instance: Instance, event: WorldEvent) -> None:
         if isinstance(event, ConnectRefused):
@@ -496,13 +503,17 @@ async def _host_command(command: str | None, target: Target, what: str) -> None:
     output, _ = await process.communicate()
     if process.returncode:
         tail = output.decode(errors="backslashreplace")[-2000:]
-        raise SetupError(f"target {target.name!r}: {what} = {command!r} ended with status {process.returncode}:\n{tail}")
+        raise SetupError(
+            f"target {target.name!r}: {what} = {command!r} ended with status {process.returncode}:\n{tail}"
+        )
 
 
 def _device_of(target: Target, n: int) -> str | None:
     if not target.devices:
         return None
-    return target.devices[n - 1] if target.instances > 1 and len(target.devices) >= target.instances else target.devices[0]
+    return (
+        target.devices[n - 1] if target.instances > 1 and len(target.devices) >= target.instances else target.devices[0]
+    )
 
 
 def _port_of(target: Target) -> int | None:

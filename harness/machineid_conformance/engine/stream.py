@@ -36,12 +36,14 @@ class Request:
     report: str | None = None  # folder; default .machineid-conformance below root
 
 
-MessageKind = Literal["planned", "run-started", "run-judged", "scenario-done", "target-judged", "finished", "failed", "notice"]
+MessageKind = Literal[
+    "planned", "run-started", "run-judged", "scenario-done", "target-judged", "finished", "failed", "notice"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """``kind`` and its payload:
+    """``kind`` and its payload.
 
     planned        {target, runs, scenarios: {id: runs}, left_out: {id: reason}, isolation, seconds?}: again when baselines are known
     run-started    {target, run, scenario, boundary, variant}

@@ -173,7 +173,10 @@ class TargetSession:
             event.waited
             for judged in self.judged.values()
             for event in judged.case.view.events
-            if isinstance(event, ControlFailed) and event.how == "gave-up" and event.operation == "validate" and event.waited
+            if isinstance(event, ControlFailed)
+            and event.how == "gave-up"
+            and event.operation == "validate"
+            and event.waited
         ]
         return min(waits, default=None)
 
@@ -255,7 +258,12 @@ class TargetSession:
             if number in matched or (rule.role in ("log", "release", "ignore") and not self.selection.everything):
                 continue
             match = rule.match
-            wanted = match.tcp or match.file or match.stdout or f"{match.method or '*'} {match.host or '*'}{match.path or ''}"
+            wanted = (
+                match.tcp
+                or match.file
+                or match.stdout
+                or f"{match.method or '*'} {match.host or '*'}{match.path or ''}"
+            )
             near = difflib.get_close_matches(wanted, seen, n=1, cutoff=0.0)
             problems.append(
                 f"effects[{number}] of target {self.target.name!r} ({wanted}) matched nothing in any run; "

@@ -63,7 +63,7 @@ class Watch:
         now, target = self.run.clock(), self.target
         limits = [target.run_within + self._window() - now]
         if not self.progress.contacted:
-            limits.append(target.start_within - now)
+            limits.append(self.progress.started_at + target.start_within - now)
         idle_at = max(self.progress.last_activity, self._not_idle_before) + target.idle_after
         if idle_at > now:
             limits.append(idle_at - now)
@@ -95,7 +95,7 @@ class Watch:
                 return "gone"
         if now > self.target.run_within + self._window():
             return "run_within"
-        if not self.progress.contacted and now > self.target.start_within:
+        if not self.progress.contacted and now > self.progress.started_at + self.target.start_within:
             return "start_within"
         if self._reached_horizon():
             if not self._revoked_at_horizon:
@@ -138,8 +138,10 @@ class Watch:
             limit = max(limit, self._pinned + self.target.horizon)
         if self.run.plan.instances + len(self.run.plan.companions) > 1:
             limit *= self.run.plan.instances + len(self.run.plan.companions)
-        return progress.validates - progress.validates_before_restart >= limit and not self._open() or (
-            progress.effects_since_validate >= self._gap() and not self.run.director.pending
+        return (
+            (progress.validates - progress.validates_before_restart >= limit
+            and not self._open())
+            or (progress.effects_since_validate >= self._gap() and not self.run.director.pending)
         )
 
     def _open(self) -> bool:

@@ -12,7 +12,6 @@ from typing import Protocol, TypeVar
 from fake_control_plane.answers import Answer
 from fake_control_plane.api import Call
 from fake_control_plane.faults.api import AnswerFault, ListenerFault, Receipt
-
 from machineid_conformance.trace.events import EffectStarted, Event
 
 E = TypeVar("E", bound=Event)
@@ -21,7 +20,8 @@ E = TypeVar("E", bound=Event)
 @dataclass(frozen=True, kw_only=True)
 class Ruling:
     """What goes back for one control-plane call. ``answer`` is the truth at this moment; ``fault``, if any, is done instead.
-    ``close``: say ``Connection: close``, because the next connection may have to be refused."""
+    ``close``: say ``Connection: close``, because the next connection may have to be refused.
+    """
 
     answer: Answer
     allow: Answer
@@ -44,13 +44,17 @@ class Director(Protocol):
     def listener_fault(self) -> ListenerFault | None:
         """What is in force for new control-plane connections. ``tcp`` is delivered by the world, ``dns`` and ``tls`` here."""
 
-    async def listener_fault_delivered(self, fault: ListenerFault, *, instance: int, connection: int | None, evidence: str) -> None:
+    async def listener_fault_delivered(
+        self, fault: ListenerFault, *, instance: int, connection: int | None, evidence: str
+    ) -> None:
         """A receipt for a fault below HTTP. The director records it, and the failed call."""
 
     async def control(self, call: Call, *, number: int, connection: int, instance: int) -> Ruling:
         """A complete request to the control plane. The director records it, holds it for as long as it must, and rules."""
 
-    async def control_ended(self, number: int, call: Call, ruling: Ruling, receipt: Receipt, *, connection: int, instance: int) -> None:
+    async def control_ended(
+        self, number: int, call: Call, ruling: Ruling, receipt: Receipt, *, connection: int, instance: int
+    ) -> None:
         """How that call ended. The director records the answer, the failure, the receipt of the fault."""
 
     def next_effect(self) -> int:

@@ -11,7 +11,6 @@ from fake_control_plane.faults.redirect import is_followed
 from fake_control_plane.hello import NO_APPLICATION_PROTOCOL
 from fake_control_plane.http1 import HTTP2_PREFACE, METHODS, BadRequest, Head, RequestReader, refuse, render
 from fake_control_plane.wire import HandshakeFailed, Wire
-
 from machineid_conformance.gateway.control_flow import serve_control, serve_dangled_allow
 from machineid_conformance.gateway.effect_flow import serve_effect
 from machineid_conformance.gateway.effects import Outbound, endpoint_matches, match_smtp

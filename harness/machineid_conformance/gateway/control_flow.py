@@ -9,10 +9,10 @@ from fake_control_plane.answers import Answer
 from fake_control_plane.api import Request, parse
 from fake_control_plane.faults.api import ClientGone
 from fake_control_plane.http1 import CONTINUE, Body, BodyCollector, Head, RequestReader, render
-
 from machineid_conformance.gateway import secrets
-from machineid_conformance.gateway.exchange import ControlExchange, cancelled
+from machineid_conformance.gateway.exchange import ControlExchange
 from machineid_conformance.gateway.site import Channel
+from machineid_conformance.gateway.tasks import cancelled
 from machineid_conformance.trace.events import RedirectFollowed
 
 
@@ -76,7 +76,8 @@ async def serve_dangled_allow(
     channel: Channel, reader: RequestReader, head: Head, *, host: str, close: bool = False
 ) -> bool:
     """A request that ought not to have come: behind a redirect, or through a certificate that had to be refused. An allow waits
-    there, and is no permit (requirements.md, How runs are judged). Returns whether the connection can carry another."""  # fmt: skip
+    there, and is no permit (requirements.md, How runs are judged). Returns whether the connection can carry another.
+    """  # fmt: skip
     site = channel.site
     keys = site.org_keys()
     where = list(secrets.in_head(head, host, keys))

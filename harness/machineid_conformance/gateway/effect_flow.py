@@ -16,13 +16,12 @@ from fake_control_plane.http1 import (
     RequestReader,
     render,
 )
-
 from machineid_conformance.gateway import secrets
 from machineid_conformance.gateway.effects import Outbound, holds_unit, infer_role, match_http
-from machineid_conformance.gateway.exchange import cancelled
 from machineid_conformance.gateway.log_lines import lines_of
 from machineid_conformance.gateway.names import DEFAULT_PORTS
 from machineid_conformance.gateway.site import Channel
+from machineid_conformance.gateway.tasks import cancelled
 from machineid_conformance.trace.events import (
     EffectAborted,
     EffectAnswered,

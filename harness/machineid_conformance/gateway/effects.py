@@ -10,7 +10,6 @@ from fnmatch import fnmatchcase
 from typing import Literal
 
 from fake_control_plane.answers import Answer
-
 from machineid_conformance.config.model import EffectRule, Match
 from machineid_conformance.gateway.names import is_loopback, normal, split_authority
 from machineid_conformance.trace.events import Role
@@ -60,7 +59,8 @@ def match_http(
     rules: Sequence[EffectRule], request: Outbound, holds: Callable[[str], bool] | None
 ) -> int | Literal["body"] | None:
     """The index of the first rule that matches, or None. ``holds`` says whether the body holds a text; without it the result is
-    ``body`` when only the body can decide."""  # fmt: skip
+    ``body`` when only the body can decide.
+    """  # fmt: skip
     for index, rule in enumerate(rules):
         match = rule.match
         if match.stdout or match.file or match.tcp or match.smtp or not _head_matches(match, request):

@@ -9,8 +9,8 @@ from fake_control_plane.answers import Answer
 from fake_control_plane.faults.api import ClientGone, Receipt
 from fake_control_plane.http1 import render
 from fake_control_plane.wire import Wire
-
 from machineid_conformance.gateway.api import Director, Ruling
+from machineid_conformance.gateway.tasks import cancelled
 
 
 class ControlExchange:
@@ -108,14 +108,3 @@ class ControlExchange:
         """The client left before the answer, or before the fault could show."""
         waited = self.elapsed() if self.left_at is None else self.left_at - self._began
         return Receipt(delivered=False, evidence=f"the client closed first ({gone.how})", ending="gave-up", waited=waited)
-
-
-async def cancelled(*tasks: asyncio.Future[object]) -> None:
-    """Cancel what still runs and wait until it is over; the results of what is done count as seen."""
-    running = [task for task in tasks if not task.done()]
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
-    for task in tasks:
-        if task.done() and not task.cancelled():
-            task.exception()

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 
 from fake_control_plane.certificates import Authority
 from fake_control_plane.wire import Wire
-
 from machineid_conformance.config.model import Target
 from machineid_conformance.gateway.acceptor import Acceptor
 from machineid_conformance.gateway.api import Director

@@ -6,7 +6,6 @@ import asyncio
 
 from fake_control_plane.faults.api import ClientGone
 from fake_control_plane.wire import Wire
-
 from machineid_conformance.gateway.effects import match_tcp
 from machineid_conformance.gateway.names import DEFAULT_PORTS
 from machineid_conformance.gateway.relay import connect, relay
@@ -48,12 +47,14 @@ def raw_effect(channel: Channel) -> EffectStarted:
 
 class Silence:
     """Waits for the first bytes of a connection. One that stays silent on an odd port becomes a raw effect, unless it is
-    ``exempt``: a connection to the control plane is none."""  # fmt: skip
+    ``exempt``: a connection to the control plane is none.
+    """  # fmt: skip
 
     def __init__(self, channel: Channel, *, exempt: bool) -> None:
         self._channel = channel
         self._wire = channel.wire
         self._never = exempt
+        self._settled = False
         self._since = asyncio.get_running_loop().time()
         self.effect: EffectStarted | None = None
 
@@ -82,9 +83,10 @@ class Silence:
 
     def settle(self) -> None:
         """Record it if it is certain by now: it was closed without a word, or it has been silent for long enough."""
-        if self.effect is not None or self._exempt or self._wire.look():
+        if self._settled or self._exempt or self._wire.look():
             return
         if self._wire.ending is not None or asyncio.get_running_loop().time() - self._since >= QUIET:
+            self._settled = True  # before it is recorded: that settles first
             self.effect = raw_effect(self._channel)
 
 

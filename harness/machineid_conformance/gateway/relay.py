@@ -9,8 +9,7 @@ from collections.abc import Callable
 from fake_control_plane.faults.api import ClientGone
 from fake_control_plane.http1 import CONTINUE, Head, RequestReader, chunks
 from fake_control_plane.wire import Wire
-
-from machineid_conformance.gateway.exchange import cancelled
+from machineid_conformance.gateway.tasks import cancelled
 
 _HOP_BY_HOP = frozenset(
     {"connection", "proxy-connection", "proxy-authorization", "keep-alive", "te", "trailer", "upgrade", "expect",
@@ -20,7 +19,8 @@ _HOP_BY_HOP = frozenset(
 
 async def relay(wire: Wire, upstream: Wire, answered: Callable[[], None] = lambda: None) -> None:
     """Copy until both sides have closed; a FIN is passed on, a reset too. ``answered`` is called at the first byte that
-    ``upstream`` sends."""  # fmt: skip
+    ``upstream`` sends.
+    """  # fmt: skip
 
     async def from_upstream() -> None:
         data = await upstream.receive()

@@ -9,7 +9,6 @@ from typing import Literal, Protocol
 
 from fake_control_plane.certificates import Authority
 from fake_control_plane.wire import Wire
-
 from machineid_conformance.config.model import EffectRule, Target
 from machineid_conformance.gateway.api import Director
 from machineid_conformance.gateway.effects import Script

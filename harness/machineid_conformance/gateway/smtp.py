@@ -9,9 +9,8 @@ import asyncio
 
 from fake_control_plane.faults.api import ClientGone
 from fake_control_plane.wire import HandshakeFailed
-
-from machineid_conformance.gateway.exchange import cancelled
 from machineid_conformance.gateway.site import Channel
+from machineid_conformance.gateway.tasks import cancelled
 from machineid_conformance.trace.events import EffectAborted, EffectAnswered, EffectStarted
 
 LINE_LIMIT = 1 << 16

@@ -114,14 +114,16 @@ class World(Protocol):
 
     async def start(self, *, command: Sequence[str], environment: Mapping[str, str]) -> int:
         """Start the main process, stdin at /dev/null; returns its start number. A command that cannot be executed raises
-        FileNotFoundError or PermissionError naming it."""
+        FileNotFoundError or PermissionError naming it.
+        """
 
     def events(self) -> AsyncIterator[WorldEvent]:
         """What happens, as it happens; ends when the world is closed. One consumer."""
 
     def drain(self) -> Sequence[WorldEvent]:
         """What is pending right now, without waiting: pipes, log files and inotify are read until they would block. The engine
-        calls it before it stamps a network event, so that output that was written before a request stands before it."""
+        calls it before it stamps a network event, so that output that was written before a request stands before it.
+        """
 
     async def signal(self, signal: int, *, everything: bool = True) -> None:
         """Send to all processes of the instance, or to the main process only."""

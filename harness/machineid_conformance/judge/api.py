@@ -119,6 +119,7 @@ class Rule:
 
     def check(self, case: Case) -> Observation:
         """What one run says. A rule that only spans runs leaves this alone."""
+        del case
         raise LookupError(f"{self.id} is judged over all runs, not over one")
 
     def conclude(self, cases: Sequence[Case], observed: Sequence[tuple[Case, Observation]]) -> tuple[Observation, ...]:
@@ -133,6 +134,17 @@ class Rule:
 
 
 __all__ = [
-    "Baseline", "Boundary", "Case", "Finding", "Level", "Observation", "Outcome", "Profile", "Rule", "RuleResult",
-    "Sequence", "Status", "field",
+    "Baseline",
+    "Boundary",
+    "Case",
+    "Finding",
+    "Level",
+    "Observation",
+    "Outcome",
+    "Profile",
+    "Rule",
+    "RuleResult",
+    "Sequence",
+    "Status",
+    "field",
 ]

@@ -221,7 +221,8 @@ def xfail_problems(results: Sequence[RuleResult], target: Target, today: date) -
 
 def target_verdict(results: Sequence[RuleResult], *, strict: bool) -> Verdict:
     """``non-conforming`` if a MUST fails (or a SHOULD under ``strict``), expected or not; else ``inconclusive`` if a MUST that
-    applies is; else ``conforming``. No results at all prove nothing: ``inconclusive``."""
+    applies is; else ``conforming``. No results at all prove nothing: ``inconclusive``.
+    """
     binding = ("MUST", "SHOULD") if strict else ("MUST",)
     if any(result.level in binding and result.status in ("fail", "warn", "xfail") for result in results):
         return "non-conforming"

@@ -26,6 +26,11 @@ class Share:
         """Whole tenths done."""
         return min(10, self.judged * 10 // self.planned) if self.planned else 0
 
+    @property
+    def over(self) -> bool:
+        """Whether every planned run was judged."""
+        return bool(self.planned) and self.judged >= self.planned
+
 
 class Progress:
     """Shows the stream's progress on ``stream``. ``live``: rewrite one line, as a terminal can."""
@@ -76,12 +81,12 @@ class Progress:
     def _redraw(self) -> None:
         if not self._live:
             return
-        parts = [
-            f"{target} {share.judged}/{share.planned}{f', {share.failing} with violations' if share.failing else ''}"
-            for target, share in self._shares.items()
-            if share.planned and share.judged < share.planned
-        ]
-        running = next((share.running for share in self._shares.values() if share.judged < share.planned), "")
+        parts = []
+        for target, share in self._shares.items():
+            if not share.over:
+                failing = f", {share.failing} with violations" if share.failing else ""
+                parts.append(f"{target} {share.judged}/{share.planned or '?'}{failing}")
+        running = next((share.running for share in self._shares.values() if not share.over), "")
         text = "  ".join(parts) + (f"  {self._style.symbol('arrow')} {running}" if running else "")
         self._stream.write(ERASE + self._style.cut(text, self._style.width - 1))
         self._stream.flush()

@@ -54,11 +54,7 @@ def target_summary(target: Mapping[str, Any], style: Style) -> list[str]:
         *_told(rows, style),
         *_latency(target.get("stop_latency") or {}, style),
         *_isolation(target.get("isolation"), style),
-        *(
-            line
-            for problem in target.get("problems") or ()
-            for line in style.labelled("problem", printable(problem), column=16)
-        ),
+        *_remarks(target, style),
         *_verdict(target, style),
     ]
 
@@ -140,6 +136,27 @@ def _seconds(figure: float | None) -> str:
 
 def _isolation(mode: str | None, style: Style) -> list[str]:
     return style.labelled("isolation", ISOLATION.get(mode, mode), column=16) if mode else []
+
+
+REMARKS = (("problems", "problem"), ("xfail_problems", "xfail"), ("at_high", "note"))
+"""Lists of sentences in a target's object, each with the word that stands before one."""
+
+REMARKS_SHOWN = 4
+
+
+def _remarks(target: Mapping[str, Any], style: Style) -> list[str]:
+    lines: list[str] = []
+    for key, word in REMARKS:
+        texts = [printable(str(text)) for text in target.get(key) or ()]
+        for text in texts[:REMARKS_SHOWN]:
+            lines += style.labelled(word, text, column=16)
+        if len(texts) > REMARKS_SHOWN:
+            more = f"{style.symbol('dots')} and {len(texts) - REMARKS_SHOWN} more like it: all are in results.json"
+            lines += style.labelled("", more, column=16)
+    deadline = target.get("client_deadline")
+    if deadline is not None:
+        lines += style.labelled("deadline", f"the client gives a validate up after {deadline:.1f} s", column=16)
+    return lines
 
 
 def _verdict(target: Mapping[str, Any], style: Style) -> list[str]:

@@ -23,7 +23,7 @@ class Moment:
 
 @dataclass(frozen=True, kw_only=True)
 class Until:
-    """When a fault or a hold ends: after so many failed control-plane calls, after target seconds, whichever is first; neither: at the end."""
+    """When a fault or a hold ends: after so many failed control-plane calls or target seconds, whichever is first; else at the end."""
 
     calls: int | None = None
     seconds: float | None = None
@@ -62,7 +62,8 @@ class Variant:
 class Scenario:
     """``needs``: what must hold for the scenario to run at all, each a word of ``scenario.needs``; a scenario whose need does not
     hold is left out with that reason. ``watch``: how long a stopped or cut-off target is watched: ``idle`` (``idle_after``), ``grace``
-    (``grace_window``) or target seconds. ``waits``: the run is mostly waiting, and is scheduled beside others."""
+    (``grace_window``) or target seconds. ``waits``: the run is mostly waiting, and is scheduled beside others.
+    """
 
     id: str
     title: str

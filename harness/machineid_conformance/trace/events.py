@@ -20,7 +20,9 @@ Decision = Literal["allow", "deny", "failure"]
 ``allowed`` is false; anything else, and no answer, is a failure."""
 
 Role = Literal["side-effect", "read", "task-source", "llm-call", "tool-call", "handoff", "log", "release", "ignore"]
-Operation = Literal["register", "validate", "list", "usage", "revoke", "unrevoke", "remove", "org-create", "billing", "unknown"]
+Operation = Literal[
+    "register", "validate", "list", "usage", "revoke", "unrevoke", "remove", "org-create", "billing", "unknown"
+]
 Key = Literal["current", "old", "other", "missing"]
 By = Literal["target", "harness"]
 
@@ -82,7 +84,8 @@ class RunEnded(Event):
     """The last line. ``reason``: ``gone`` (all processes ended by themselves), ``horizon`` (watched long enough, then
     revoked), ``idle`` (no work and no validate for ``idle_after``), ``asked`` (asked again ``horizon`` times after a refusal),
     ``watched`` (the scenario's window is over), ``run_within``, ``start_within`` (the limit was reached), ``stimuli`` (all
-    were answered), ``voided``."""
+    were answered), ``voided``.
+    """
 
     name: ClassVar[str]
     reason: str
@@ -108,7 +111,8 @@ class Spawned(Event):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Output(Event):
     """One line of output without its line end. ``stream``: ``stdout``, ``stderr``, ``file:PATH`` for a declared log
-    file, ``effect:N`` for the body of a ``log`` effect. Secrets are already replaced by ``trace.redact.MARKS``."""
+    file, ``effect:N`` for the body of a ``log`` effect. Secrets are already replaced by ``trace.redact.MARKS``.
+    """
 
     name: ClassVar[str]
     instance: int
@@ -208,7 +212,9 @@ class ControlRequest(Event):
     device: str | None
     key: Key
     secrets: tuple[str, ...] = ()  # where a secret stood that must not: "device", "url"
-    retry: bool = False  # a transport retry: same operation and device, the one before got no answer, same connection pool
+    retry: bool = (
+        False  # a transport retry: same operation and device, the one before got no answer, same connection pool
+    )
 
 
 @event("control-answered")
@@ -231,7 +237,8 @@ class ControlAnswered(Event):
 class ControlFailed(Event):
     """A control-plane call that got no whole answer. ``call`` and ``device`` are None when it failed before a request
     arrived (refused, DNS, TLS): such a failure is a refusal to every device of its instance. ``how``: ``refused``, ``dns``, ``tls``,
-    ``reset``, ``cut-off`` (by the harness), ``gave-up`` (the client closed first), ``unanswered`` (the run ended first)."""
+    ``reset``, ``cut-off`` (by the harness), ``gave-up`` (the client closed first), ``unanswered`` (the run ended first).
+    """
 
     name: ClassVar[str]
     call: int | None
@@ -262,7 +269,8 @@ class FaultDelivered(Event):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RedirectFollowed(Event):
     """The client followed a redirect of the fault to where an allow waits. Neither a call nor an effect; the allow is no permit.
-    ``secrets``: the org key went along, and where it stood."""
+    ``secrets``: the org key went along, and where it stood.
+    """
 
     name: ClassVar[str]
     connection: int
@@ -303,7 +311,8 @@ class FaultCleared(Event):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operator(Event):
     """The scenario changed the control plane. ``action``: revoke restore remove disable enable rotate plan cap.
-    ``why`` is ``scenario``, or ``horizon`` / ``setup`` when the harness did it for its own ends."""
+    ``why`` is ``scenario``, or ``horizon`` / ``setup`` when the harness did it for its own ends.
+    """
 
     name: ClassVar[str]
     action: str
@@ -433,7 +442,9 @@ def from_json(line: dict[str, Any]) -> Event:
     try:
         kind = REGISTRY[fields.pop("event")]
     except KeyError as error:
-        raise ValueError(f"trace line {line.get('seq', '?')}: unknown event {error}; expected one of {', '.join(sorted(REGISTRY))}") from None
+        raise ValueError(
+            f"trace line {line.get('seq', '?')}: unknown event {error}; expected one of {', '.join(sorted(REGISTRY))}"
+        ) from None
     for field in dataclasses.fields(kind):
         if isinstance(fields.get(field.name), list):
             fields[field.name] = tuple(fields[field.name])

@@ -26,8 +26,12 @@ def read(path: Path) -> tuple[Event, ...]:
             except ValueError as error:
                 raise TraceError(f"{path}:{number}: {error}") from error
             if event.seq != number:
-                raise TraceError(f"{path}:{number}: expected seq {number}, found {event.seq}: a line was lost, added or moved")
+                raise TraceError(
+                    f"{path}:{number}: expected seq {number}, found {event.seq}: a line was lost, added or moved"
+                )
             events.append(event)
     if not events or not isinstance(events[0], RunStarted):
-        raise TraceError(f"{path}: expected run-started on the first line, found {events[0].name if events else 'an empty file'}")
+        raise TraceError(
+            f"{path}: expected run-started on the first line, found {events[0].name if events else 'an empty file'}"
+        )
     return tuple(events)

@@ -15,7 +15,7 @@ SECRET_MARK = "[redacted: secret]"  # noqa: S105  (the mark that stands for one)
 MARKS = (ORG_KEY_MARK, OLD_KEY_MARK, SECRET_MARK)
 
 LOOKS_SECRET = re.compile(
-    r"""org_[A-Za-z0-9_\-]{6,}                                  # an org key, of this run or not
+    r"""(?-i:\borg_)(?=[a-z_\-]*[0-9])[a-z0-9_\-]{8,}          # an org key, of this run or not; no word like org_disabled
       | (?P<head>\b(?:authorization|proxy-authorization|cookie|set-cookie|x-[a-z0-9\-]*-key)\b["']?\s*[:=]\s*["']?)
         (?P<value>[^"'\r\n]+)
     """,

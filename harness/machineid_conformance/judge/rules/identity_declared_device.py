@@ -10,7 +10,7 @@ from machineid_conformance.judge.view import Register, Validate
 
 
 def is_own(case: Case, instance: int) -> bool:
-    """Whether an instance is the target's; the later ones of a run are other targets of its group, judged in their runs."""
+    """Whether an instance is the target's; later ones of a run are other targets of its group, with their own runs."""
     return instance <= case.target.instances
 
 
@@ -72,7 +72,7 @@ def _undeclared(case: Case, calls: Sequence[Register | Validate]) -> list[Findin
     return [
         finding(
             case,
-            f"{'register' if isinstance(call, Register) else 'validate'} names {_name(call.device)}, which is not declared",
+            f"{type(call).__name__.lower()} names {_name(call.device)}, which is not declared",
             (call.asked,),
             expected=" or ".join(sorted(devices)) or "a device id",
             got=_name(call.device),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from machineid_conformance.config.model import Target
 from machineid_conformance.judge.api import Baseline, Case, Finding, Observation, Rule
 from machineid_conformance.judge.support import finding
+from machineid_conformance.judge.view import Register, Validate
 from machineid_conformance.trace.events import Exited, Gone, Spawned
 
 
@@ -33,7 +34,8 @@ class PerReplica(Rule):
         """Uncounted unless two instances that were alive together each named a device."""
         lives = _lives(case)
         users: dict[str, dict[int, int]] = {}  # device → instance → the first call that named it
-        for call in (*case.view.registers, *case.view.validates):
+        calls: tuple[Register | Validate, ...] = (*case.view.registers, *case.view.validates)
+        for call in calls:
             if call.device:
                 instances = users.setdefault(call.device, {})
                 instances[call.instance] = min(call.asked, instances.get(call.instance, call.asked))
