@@ -2,7 +2,9 @@
 
 The package in layers, each of which knows only those above it:
 
-``state``     what the control plane knows and decides: orgs, keys, devices, plans; no I/O, no clock, no randomness
+``org``       one org: devices, plan, cap, org-wide disable, and the decision for a device; no I/O, no clock, no randomness
+``dialects``  how decisions and errors look: documented and assumed codes, current and legacy
+``state``     all orgs of one fake: calls of clients, actions of an operator
 ``api``       HTTP requests to calls on the state, and its answers to JSON
 ``wire``      one connection: a socket, with or without TLS, down to RST, half-close and single bytes
 ``http1``     HTTP/1.1 on a wire, parsed by httptools

@@ -70,7 +70,7 @@ def _read(hello: _Bytes) -> Hello:
         if kind == _SERVER_NAME and body.left():
             names = _Bytes(body.vector(2))
             if names.take(1) == b"\x00":
-                name = names.vector(2).decode("ascii", "replace").lower()
+                name = names.vector(2).decode("ascii", "backslashreplace").lower()
         elif kind == _ALPN:
             offered = _Bytes(body.vector(2))
             while offered.left():

@@ -20,9 +20,15 @@ from fake_control_plane.wire import Wire
 HEAD_LIMIT = 1 << 16
 PREFIX_LIMIT = 1 << 20
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# fmt: off
 METHODS = frozenset(
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "COPY", "LOCK", "MKCOL", "MOVE", "PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "BIND", "REBIND", "UNBIND", "ACL", "REPORT", "MKACTIVITY", "CHECKOUT", "MERGE", "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "PURGE", "MKCALENDAR", "LINK", "UNLINK", "SOURCE"]
+    (
+        "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "COPY", "LOCK", "MKCOL", "MOVE",
+        "PROPFIND", "PROPPATCH", "SEARCH", "UNLOCK", "BIND", "REBIND", "UNBIND", "ACL", "REPORT", "MKACTIVITY", "CHECKOUT",
+        "MERGE", "M-SEARCH", "NOTIFY", "SUBSCRIBE", "UNSUBSCRIBE", "PURGE", "MKCALENDAR", "LINK", "UNLINK", "SOURCE",
+    )
 )
+# fmt: on
 """What the parser takes for a method; anything else in its place is not HTTP."""
 HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n"  # RFC 9113, 3.4
 
@@ -85,12 +91,13 @@ class BodyCollector:
         self._overlap = max((len(needle) for needle in self._needles), default=1) - 1
         self._window = b""
         self._prefix = bytearray()
-        self._size = 0
+        self.size = 0
+        """Bytes so far."""
         self._found: set[bytes] = set()
 
     def add(self, piece: bytes) -> None:
         """The next piece."""
-        self._size += len(piece)
+        self.size += len(piece)
         if len(self._prefix) < PREFIX_LIMIT:
             self._prefix += piece[: PREFIX_LIMIT - len(self._prefix)]
         window = self._window + piece
@@ -99,7 +106,7 @@ class BodyCollector:
 
     def body(self) -> Body:
         """What was seen so far."""
-        return Body(prefix=bytes(self._prefix), size=self._size, found=frozenset(self._found))
+        return Body(prefix=bytes(self._prefix), size=self.size, found=frozenset(self._found))
 
 
 class _Events:

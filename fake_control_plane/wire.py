@@ -107,6 +107,11 @@ class Wire:
             pass
         return len(self._buffer)
 
+    def ahead(self) -> bytes:
+        """What can be received without waiting; it is not taken."""
+        self.look()
+        return bytes(self._buffer)
+
     # -- receiving -----------------------------------------------------------------------------------------------------
 
     async def receive(self) -> bytes:
@@ -169,8 +174,10 @@ class Wire:
             return False
         except OSError:
             self._ending = "reset"
+            self._wake(self._readers)
             return True
         self.received += len(data)
+        self._wake(self._readers)  # whoever waits for what was just read would wait in vain
         if _QUICKACK is not None:
             # A client that sends head and body apart without TCP_NODELAY waits for this ACK: 40 ms when it is delayed.
             with contextlib.suppress(OSError):
@@ -317,7 +324,7 @@ class Wire:
 
     def reset(self) -> None:
         """Close with RST: SO_LINGER with a time of zero throws away what is unsent and sends a reset."""
-        if not self._closed:
+        with contextlib.suppress(OSError):  # it is closed, or was reset by them
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
@@ -356,13 +363,18 @@ class Wire:
         self._closed = True
         self._loop.remove_reader(self._sock)
         self._loop.remove_writer(self._sock)
-        for waiting in (*self._readers, *self._writers):
-            if not waiting.done():
-                waiting.set_result(None)
+        self._wake(self._readers)
+        self._wake(self._writers)
         self._taken.set()
         self._sock.close()
 
     # -- waiting -------------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _wake(waiting: list[asyncio.Future[None]]) -> None:
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
 
     async def _readable(self) -> None:
         await self._ready(self._readers, self._loop.add_reader, self._loop.remove_reader)
@@ -378,9 +390,7 @@ class Wire:
 
         def wake() -> None:
             remove(self._sock)
-            for future in waiting:
-                if not future.done():
-                    future.set_result(None)
+            self._wake(waiting)
 
         mine: asyncio.Future[None] = self._loop.create_future()
         waiting.append(mine)

@@ -32,9 +32,7 @@ class _Mode(argparse.Action):
         if value not in MODES:
             if not any(sign in value for sign in ("/", "::", ".")):
                 parser.error(f"argument {option}: found {value!r}; expected one of {', '.join(MODES)}")
-            paths = getattr(namespace, "file_or_dir", None) or []
-            namespace.file_or_dir = [*paths, value]
-            namespace.machineid_paths = [*(getattr(namespace, "machineid_paths", None) or []), value]
+            namespace.machineid_paths = [value]
             value = "only"
         setattr(namespace, self.dest, value)
 

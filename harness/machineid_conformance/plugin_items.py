@@ -168,13 +168,12 @@ class ScenarioItem(ConformanceItem):
         subtests = [self._subtest(payload) for payload in runs]
         shown = show(self, subtests)
         failed = [subtest for subtest in subtests if subtest.outcome == "failed"]
-        warned = [subtest for subtest in subtests if subtest.warning]
-        if warned:
-            self.add_report_section("call", "conformance warnings", "\n\n".join(subtest.warning for subtest in warned))
         if failed:
             rules = ", ".join(sorted({rule for subtest in failed for rule in subtest.rules}))
             head = f"{len(failed)} of {len(runs)} {'runs violate' if len(runs) != 1 else 'run violates'} {rules}"
             raise Violated(head if shown else "\n\n".join([head, *(subtest.text for subtest in failed)]))
+        if warned := [subtest.warning for subtest in subtests if subtest.warning]:
+            self.add_report_section("call", "conformance warnings", "\n\n".join(warned))
         if any(subtest.outcome == "xfailed" for subtest in subtests):
             raise pytest.xfail.Exception(
                 "; ".join(sorted({subtest.text for subtest in subtests if subtest.outcome == "xfailed"}))

@@ -63,9 +63,10 @@ class ConformancePlugin:
         known: list[str] = getattr(config.option, "machineid_ids", None) or []
         path = self.plan.configuration.path
         names = {"command"} if path is None else {str(path)}
+        given = [*config.args, *(getattr(config.option, "machineid_paths", None) or [])]
         ours = [
             argument
-            for argument in config.args
+            for argument in given
             if "::" in argument and self._first(argument, path is not None) in names
         ]
         config.option.machineid_ids = known or ours

@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+
 from machineid_conformance.config.errors import ConfigurationError
 from machineid_conformance.config.load import discover, from_command, load
 from machineid_conformance.config.model import EffectRule, ExpectedFailure, Group, Match, ScriptedAnswer
@@ -173,7 +174,10 @@ def test_overrides_of_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (Overrides(profile="hihg"), "command line: profile: found 'hihg' (a string); expected one of low, medium, high"),
+        (
+            Overrides(profile="hihg"),
+            "command line: profile: found 'hihg' (a string); expected one of low, medium, high",
+        ),
         (Overrides(isolation="docker"), "command line: isolation: found 'docker'"),
         (Overrides(speed="0"), "command line: speed: found '0' (a string); expected auto, 1, or a factor above 1"),
     ],

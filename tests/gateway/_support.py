@@ -15,7 +15,6 @@ from fake_control_plane.answers import Answer
 from fake_control_plane.api import Call
 from fake_control_plane.certificates import Authority
 from fake_control_plane.faults.api import AnswerFault, ListenerFault, Receipt
-
 from machineid_conformance.config.model import EffectRule, Target
 from machineid_conformance.gateway.api import Ruling
 from machineid_conformance.gateway.gateway import Gateway
@@ -211,9 +210,7 @@ class Scene:
 
 
 def target(*effects: EffectRule, **fields: Any) -> Target:
-    return Target(
-        name="worker", command=("true",), cwd=Path("/"), devices=("worker:01",), effects=effects, **fields
-    )
+    return Target(name="worker", command=("true",), cwd=Path("/"), devices=("worker:01",), effects=effects, **fields)
 
 
 def run(
@@ -262,9 +259,7 @@ def trusting() -> ssl.SSLContext:
     return context
 
 
-def request(
-    port: int, data: bytes, *, server_name: str | None = None, context: ssl.SSLContext | None = None
-) -> bytes:
+def request(port: int, data: bytes, *, server_name: str | None = None, context: ssl.SSLContext | None = None) -> bytes:
     """Send bytes, read to the end of the connection."""
     with connected(port, server_name=server_name, context=context) as sock:
         sock.sendall(data)

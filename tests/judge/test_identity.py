@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from machineid_conformance.config.model import EffectRule, Match
 from machineid_conformance.judge.rules.identity_declared_device import DeclaredDevice
 from machineid_conformance.judge.rules.identity_no_secrets import NoSecrets
@@ -10,7 +11,6 @@ from machineid_conformance.judge.rules.identity_register_first import RegisterFi
 from machineid_conformance.judge.rules.identity_self_authorization import SelfAuthorization
 from machineid_conformance.trace.events import RedirectFollowed
 from machineid_conformance.trace.redact import ORG_KEY_MARK
-
 from tests.judge._traces import DEVICE, OTHER, Trace, baseline, target
 
 TWO = target(instances=2, devices=(DEVICE, OTHER))
@@ -185,7 +185,9 @@ def test_no_secrets_fails_on_a_key_in_id_or_url() -> None:
 
 
 def test_no_secrets_fails_on_a_key_sent_elsewhere() -> None:
-    trace = Trace().spawn().register().allow().effect(secrets=("header x-org-key",)).effect("log", secrets=("body",)).end()
+    trace = (
+        Trace().spawn().register().allow().effect(secrets=("header x-org-key",)).effect("log", secrets=("body",)).end()
+    )
     found = NoSecrets().check(trace.case()).findings
     assert [finding.events for finding in found] == [(7,), (9,)]
     assert "api.example" in found[0].message

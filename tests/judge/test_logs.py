@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from machineid_conformance.judge import logs
 from machineid_conformance.trace.events import Output
 
@@ -55,6 +56,9 @@ REASONS = [
     "http.client.RemoteDisconnected: Remote end closed connection without response",
     "java.net.SocketException: Connection reset",
     "incomplete chunked read",
+    "IncompleteRead(44 bytes read, 44 more expected)",
+    '{"reason": "connectionReset"}',
+    "ECONNRESET",
 ]
 NO_REASONS = [
     "validate failed, failing closed",
@@ -115,8 +119,14 @@ def test_no_boundary_is_named(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "fields"),
     [
-        ('{"code": "X", "n": 3, "ok": false, "none": null}', (("code", "X"), ("n", "3"), ("ok", "False"), ("none", ""))),
-        ('INFO:root:{"deny": {"request_id": "r"}, "tags": ["a", "b"]}', (("request_id", "r"), ("tags", "a"), ("tags", "b"))),
+        (
+            '{"code": "X", "n": 3, "ok": false, "none": null}',
+            (("code", "X"), ("n", "3"), ("ok", "False"), ("none", "")),
+        ),
+        (
+            'INFO:root:{"deny": {"request_id": "r"}, "tags": ["a", "b"]}',
+            (("request_id", "r"), ("tags", "a"), ("tags", "b")),
+        ),
         ("level=warn code=X request_id=r", (("level", "warn"), ("code", "X"), ("request_id", "r"))),
         ('denied msg="a b" request_id="r"', (("msg", "a b"), ("request_id", "r"))),
         ("Execution denied: X r", None),

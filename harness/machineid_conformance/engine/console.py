@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
+from fake_control_plane.org import PLANS
 from fake_control_plane.state import ControlPlane
 from machineid_conformance.trace.events import Key, Operator
 from machineid_conformance.trace.redact import OLD_KEY_MARK, ORG_KEY_MARK, Redactor
@@ -47,7 +48,7 @@ class Console:
             "disable": lambda: self.plane.operator_disable(self.key),
             "enable": lambda: self.plane.operator_enable(self.key),
             "rotate": self._rotate,
-            "plan": lambda: self.plane.operator_set_plan_state(self.key, argument),
+            "plan": lambda: self._plan(argument),
             "cap": lambda: self.plane.operator_set_cap(self.key, argument),
         }
         if action not in actions:
@@ -61,6 +62,13 @@ class Console:
             why=cast("Literal['scenario', 'horizon', 'setup']", why),
             held=held,
         )
+
+    def _plan(self, argument: str) -> None:
+        """A plan's name changes the plan, any other word is the plan's state."""
+        if argument in PLANS:
+            self.plane.operator_set_plan(self.key, argument)
+        else:
+            self.plane.operator_set_plan_state(self.key, argument)
 
     def _rotate(self) -> None:
         self._old.append(self.key)

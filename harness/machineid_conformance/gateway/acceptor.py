@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import select
 import socket
 from collections.abc import Callable, Iterable
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PATIENCE = 0.05  # real seconds until accept is tried again
 
 
 class Acceptor:
@@ -21,9 +25,11 @@ class Acceptor:
         self._accepted = accepted
         self._loop = asyncio.get_running_loop()
         self._edges: list[select.epoll] = []
+        self._open = False
 
     def open(self) -> None:
         """Begin; connections that wait already are accepted by the next turn of the loop."""
+        self._open = True
         for listener in self._listeners:
             listener.setblocking(False)
             if hasattr(select, "epoll"):
@@ -40,12 +46,14 @@ class Acceptor:
 
     def accept(self, listener: socket.socket) -> None:
         """Take every connection that waits on a listener."""
-        while True:
+        while self._open:
             try:
                 sock, _ = listener.accept()
             except (ConnectionAbortedError, InterruptedError):
                 continue  # it was reset while it waited
-            except OSError:  # nothing more, or the listener is shut
+            except OSError as error:  # nothing more, the listener is shut, or there are no descriptors left just now
+                if error.errno in _EXHAUSTED:
+                    self._loop.call_later(_PATIENCE, self.accept, listener)
                 return
             self._accepted(sock)
 
@@ -56,6 +64,7 @@ class Acceptor:
 
     def close(self) -> None:
         """Stop; the listeners stay their owner's."""
+        self._open = False
         for edge in self._edges:
             self._loop.remove_reader(edge)
             edge.close()

@@ -6,6 +6,7 @@ import re
 from urllib.parse import urlsplit
 
 from fake_control_plane.answers import Answer
+from fake_control_plane.api import PREFIX
 from fake_control_plane.faults.api import ClientGone, ListenerFault
 from fake_control_plane.faults.redirect import is_followed
 from fake_control_plane.hello import NO_APPLICATION_PROTOCOL
@@ -31,7 +32,6 @@ _LOOKS_HTTP = re.compile(rb"\r*\n*(?:" + "|".join(sorted(map(re.escape, METHODS)
 _COULD_BE_HTTP = re.compile(rb"[A-Z-]{1,16}\Z")
 _METHOD_LENGTH = max(map(len, METHODS)) + 1
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
-_API_PREFIX = "/api/v1/"
 
 
 class Connection:
@@ -74,7 +74,7 @@ class Connection:
         """Where the destination decides: the real service, the target's own listener, a mail server; else the first bytes."""
         assert self._address is not None
         site, host, port = self._site, self._host, self._port
-        if any(endpoint_matches(allowed, name, port) for allowed in site.target.passthrough for name in (host, self._address)):
+        if self._passes(host, port) or self._passes(self._address, port):
             await serve_passthrough(self._open(), self._address if is_loopback(self._address) else host, port)
             return
         if is_loopback(self._address):
@@ -90,6 +90,10 @@ class Connection:
             await serve_smtp(channel, mail)
             return
         await self._serve_first_bytes()
+
+    def _passes(self, host: str, port: int) -> bool:
+        """Whether ``passthrough`` names this service."""
+        return any(endpoint_matches(allowed, host, port) for allowed in self._site.target.passthrough)
 
     async def _serve_first_bytes(self) -> None:
         """TLS, HTTP, or neither."""
@@ -138,19 +142,21 @@ class Connection:
             self._host = name
             if self._channel is None:
                 self._open()
-            fault = site.director.listener_fault()
-            if fault is not None and fault.layer == "tls" and self._is_control(name, None):
-                self._flawed = fault
             if hello.only_http2:
                 self._only_http2()
                 await wire.send(NO_APPLICATION_PROTOCOL)
                 await self._open().finish()
                 return False
+            fault = site.director.listener_fault()
+            if fault is not None and fault.layer == "tls" and self._is_control(name, None):
+                self._flawed = fault
             if self._flawed is None:
                 await wire.start_tls(site.authority.context_for(name))
             elif self._flawed.certificate == "cut":
                 wire.half_close()
-                await self._refused_certificate("the ClientHello arrived; the connection was closed before the ServerHello")
+                await self._refused_certificate(
+                    "the ClientHello arrived; the connection was closed before the ServerHello"
+                )
                 await self._open().finish()
                 return False
             else:
@@ -165,7 +171,11 @@ class Connection:
         channel = self._open()
         if self._flawed is not None:
             if failed.how != "protocol":
-                word = "alert received" if failed.how == "tls-alert" else f"the client closed during the handshake ({failed.how})"
+                word = (
+                    "alert received"
+                    if failed.how == "tls-alert"
+                    else f"the client closed during the handshake ({failed.how})"
+                )
                 await self._refused_certificate(f"{word}: {failed.detail}")
         elif failed.about_certificate:
             self._ca_rejected(f"it sent the TLS alert {failed.detail}")
@@ -200,7 +210,9 @@ class Connection:
             try:
                 head = await reader.head()
                 if head is None:
-                    await self._refused_certificate("the client closed the connection after the handshake, without a request")
+                    await self._refused_certificate(
+                        "the client closed the connection after the handshake, without a request"
+                    )
                     if self._channel is not None:
                         self._channel.closed("target", "fin")
                     return
@@ -223,7 +235,9 @@ class Connection:
         self._site.trusted = self._site.trusted or (self._wire.secure and self._flawed is None)
         if control and self._flawed is not None:
             flaw = self._flawed.certificate
-            await self._refused_certificate(f"the client finished the handshake with the {flaw} certificate and sent its request")
+            await self._refused_certificate(
+                f"the client finished the handshake with the {flaw} certificate and sent its request"
+            )
             return await serve_dangled_allow(channel, reader, head, host=host, close=True)
         if is_followed(host, target):
             return await serve_dangled_allow(channel, reader, head, host=host)
@@ -231,6 +245,11 @@ class Connection:
             if self._address is None and not self._wire.secure and await self._refused_by_proxy(host):
                 return False
             return await serve_control(channel, reader, head, host=host, target=target)
+        if self._address is None and self._passes(host, port):
+            await serve_passthrough(
+                channel, host, port, lambda real: relay_request(self._wire, reader, head, target, real)
+            )
+            return False
         if self._address is None and is_loopback(host):
             inner = await self._site.world.connect_inside(port)
             if inner is not None:
@@ -240,24 +259,31 @@ class Connection:
         return await serve_effect(channel, reader, head, request)
 
     def _address_of(self, head: Head) -> tuple[str, int, str]:
-        """Host, port and origin-form target. The connection's own name goes before the Host field: it cannot be made up."""
-        default = 443 if self._wire.secure else 80
-        authority, target = head.header("host") or "", head.target
-        if "://" in target[:12]:
-            url = urlsplit(target)
-            authority = url.netloc
-            target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        host, port = split_authority(authority, self._port or default)
-        known = self._server_name or self._host if self._address is not None or self._server_name else ""
+        """Host, port and origin-form target.
+
+        An absolute target names its host itself (RFC 9112, 3.2.2); else the name that the connection was made for goes
+        before the Host field, which can say anything.
+        """
+        default = self._port or (443 if self._wire.secure else 80)
+        if "://" in head.target[:12]:
+            url = urlsplit(head.target)
+            host, port = split_authority(url.netloc, 443 if url.scheme == "https" else 80)
+            return host or "unknown", port, (url.path or "/") + (f"?{url.query}" if url.query else "")
+        host, port = split_authority(head.header("host") or "", default)
+        known = self._server_name or (self._host if self._address is not None else "")
         if known and (not host or not is_address(known)):
             host = known
-        return host or "unknown", (self._port if self._address is not None else port) or default, target
+        return host or "unknown", self._port or port, head.target
 
     def _is_control(self, host: str, target: str | None) -> bool:
-        """``target`` is None before there is a request. With ``base_url`` the control plane is also the API's paths on loopback."""
+        """Whether a host, or a request with its target, is the control plane.
+
+        With ``base_url`` the API's paths on loopback are too; by its name alone a connection to loopback may be anything.
+        """
         if self._site.names.is_control_plane(host):
             return True
-        return self._site.target.base_url and is_loopback(host) and (target is None or target.startswith(_API_PREFIX))
+        api = target is not None and target.startswith(PREFIX)
+        return api and self._site.target.base_url and is_loopback(host)
 
     async def _connect(self, reader: RequestReader, head: Head) -> None:
         """A tunnel (RFC 9110, 9.3.6): from here on as if the client had connected to that host and port itself."""

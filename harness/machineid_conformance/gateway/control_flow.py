@@ -21,9 +21,7 @@ async def serve_control(channel: Channel, reader: RequestReader, head: Head, *, 
     site, wire = channel.site, channel.wire
     director = site.director
     body = await read_body(channel, reader, head)
-    call = parse(
-        Request(method=head.method, target=target, headers=head.headers, body=body.prefix, host=host)
-    )
+    call = parse(Request(method=head.method, target=target, headers=head.headers, body=body.prefix, host=host))
     if call.operation == "validate":
         site.boundary()
     number, began = site.next_call(), director.clock()

@@ -20,7 +20,7 @@ from machineid_conformance.gateway import secrets
 from machineid_conformance.gateway.effects import Outbound, holds_unit, infer_role, match_http
 from machineid_conformance.gateway.log_lines import lines_of
 from machineid_conformance.gateway.names import DEFAULT_PORTS
-from machineid_conformance.gateway.site import Channel
+from machineid_conformance.gateway.site import QUIET, Channel
 from machineid_conformance.gateway.tasks import cancelled
 from machineid_conformance.trace.events import (
     EffectAborted,
@@ -35,7 +35,7 @@ async def serve_effect(channel: Channel, reader: RequestReader, head: Head, requ
     """One request. Returns whether the connection can carry another. Raises ClientGone, BadRequest; the effect is then recorded.
 
     The effect begins with its request head. Where a body follows, it is recorded when the body (or its first
-    ``PREFIX_LIMIT`` bytes) is there, because its role and the secrets in it may depend on that; ``since`` places it.
+    ``PREFIX_LIMIT`` bytes) is there or stalls, because its role and the secrets in it may depend on that; ``since`` places it.
     """  # fmt: skip
     served = _Effect(channel, reader, head, request)
     try:
@@ -82,13 +82,21 @@ class _Effect:
         try:
             if head.expects_continue:
                 await self._wire.send(CONTINUE)
-            while self._collector.body().size < PREFIX_LIMIT and (piece := await self._reader.piece()):
+            while self._collector.size < PREFIX_LIMIT and (piece := await self._piece()):
                 self._collector.add(piece)
         except (ClientGone, BadRequest):
             self._record(since)
             await self._abort()
             raise
         self._record(since)
+
+    async def _piece(self) -> bytes:
+        """The next piece of the body; b"" at its end, and when the client stalls: an upload that never ends is an effect too."""
+        try:
+            async with asyncio.timeout(QUIET):
+                return await self._reader.piece()
+        except TimeoutError:
+            return b""
 
     def _record(self, since: int | None) -> None:
         request, head, body = self._request, self._head, self._collector.body()

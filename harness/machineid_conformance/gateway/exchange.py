@@ -107,4 +107,6 @@ class ControlExchange:
     def gave_up(self, gone: ClientGone) -> Receipt:
         """The client left before the answer, or before the fault could show."""
         waited = self.elapsed() if self.left_at is None else self.left_at - self._began
-        return Receipt(delivered=False, evidence=f"the client closed first ({gone.how})", ending="gave-up", waited=waited)
+        return Receipt(
+            delivered=False, evidence=f"the client closed first ({gone.how})", ending="gave-up", waited=waited
+        )

@@ -3,38 +3,41 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from fake_control_plane.faults.api import ClientGone
 from fake_control_plane.wire import Wire
 from machineid_conformance.gateway.effects import match_tcp
 from machineid_conformance.gateway.names import DEFAULT_PORTS
 from machineid_conformance.gateway.relay import connect, relay
-from machineid_conformance.gateway.site import Channel
+from machineid_conformance.gateway.site import QUIET, Channel
 from machineid_conformance.trace.events import EffectAborted, EffectAnswered, EffectStarted
 
-QUIET = 1.0
-"""Real seconds after which a connection to an odd port whose client has said nothing is one that waits to be greeted."""
 
-
-def start_tcp_effect(channel: Channel) -> EffectStarted:
+def start_tcp_effect(
+    channel: Channel, host: str | None = None, port: int | None = None, *, secrets: tuple[str, ...] = ()
+) -> EffectStarted:
     """Record a connection as an effect that began when it was opened."""
-    site = channel.site
+    site, host, port = channel.site, host or channel.host, port or channel.port
     return site.start_effect(
         transport="tcp",
-        rule=match_tcp(site.target.effects, channel.host, channel.port),
+        rule=match_tcp(site.target.effects, host, port),
         role="side-effect",
-        label=f"tcp {channel.host}:{channel.port}",
-        host=channel.host,
-        port=channel.port,
+        label=f"tcp {host}:{port}",
+        host=host,
+        port=port,
         connection=channel.number,
         since=channel.opened,
+        secrets=secrets,
     )
 
 
 def raw_effect(channel: Channel) -> EffectStarted:
     """A connection that is an effect by itself. Nothing of it can be held, so it counts as answered when it was accepted."""
     site = channel.site
-    effect = start_tcp_effect(channel)
+    first = channel.wire.ahead()
+    secrets = ("body",) if any(key.encode() in first for key in site.org_keys()) else ()
+    effect = start_tcp_effect(channel, secrets=secrets)
     site.director.record(EffectAnswered(effect=effect.effect, status=None))
 
     async def tell() -> None:
@@ -100,31 +103,45 @@ async def serve_raw(channel: Channel, effect: EffectStarted | None) -> None:
     channel.wire.close()
 
 
-async def serve_passthrough(channel: Channel, host: str, port: int) -> None:
-    """Relay to the real service: an effect from its connect on, answered with the service's first byte."""
-    director = channel.site.director
-    effect = start_tcp_effect(channel)
-    await director.effect_started(effect)
+async def serve_passthrough(
+    channel: Channel, host: str, port: int, forward: Callable[[Wire], Awaitable[None]] | None = None
+) -> None:
+    """Relay to the real service: an effect from its connect on, answered with the service's first byte.
+
+    ``forward`` does the relaying where the connection cannot be relayed as a whole: one request to a proxy.
+    """
+    site, wire = channel.site, channel.wire
+    effect = start_tcp_effect(channel, host, port)
+    await site.director.effect_started(effect)
     answered = False
 
     def first_byte() -> None:
         nonlocal answered
         answered = True
-        director.record(EffectAnswered(effect=effect.effect, status=None))
+        site.director.record(EffectAnswered(effect=effect.effect, status=None))
 
     try:
         sock = await connect(host, port)
     except OSError as error:
-        channel.site.diagnose(
+        site.diagnose(
             "passthrough", f"{host}:{port}", f"passthrough {host}:{port}: {error}. Start the service, or take it out."
         )
-        director.record(EffectAborted(effect=effect.effect, by="harness"))
-        channel.wire.reset()
+        site.director.record(EffectAborted(effect=effect.effect, by="harness"))
+        wire.reset()
         channel.closed("harness", "reset")
     else:
         upstream = Wire(sock)
-        await relay(channel.wire, upstream, first_byte)
+        try:
+            if forward is None:
+                await relay(wire, upstream, first_byte)
+            else:
+                await forward(upstream)
+                first_byte()
+        except ClientGone:
+            pass  # recorded below
+        finally:
+            upstream.close()
         if not answered:
-            director.record(EffectAborted(effect=effect.effect, by="target" if channel.wire.ending else "harness"))
-        channel.closed("target" if channel.wire.ending else "harness", channel.wire.ending or "fin")
-    await director.effect_ended(effect)
+            site.director.record(EffectAborted(effect=effect.effect, by="target" if wire.ending else "harness"))
+        channel.closed("target" if wire.ending else "harness", wire.ending or "fin")
+    await site.director.effect_ended(effect)

@@ -23,6 +23,10 @@ from machineid_conformance.trace.events import (
     Role,
 )
 
+QUIET = 1.0
+"""Real seconds of silence after which a client is taken to have nothing more to say for now: one that has said nothing on an odd
+port waits to be greeted, one in the middle of an upload has stalled."""
+
 
 class Silent(Protocol):
     """An open connection that has not said yet what it is."""

@@ -83,7 +83,9 @@ class _Session:
     async def _do(self, verb: bytes, argument: bytes) -> bool:
         if verb == b"EHLO":
             extra = b"" if self._wire.secure else b"250-STARTTLS\r\n"
-            await self._wire.send(b"250-gateway\r\n" + extra + b"250-AUTH PLAIN LOGIN\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n")
+            await self._wire.send(
+                b"250-gateway\r\n" + extra + b"250-AUTH PLAIN LOGIN\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n"
+            )
         elif verb == b"STARTTLS" and not self._wire.secure:
             await self._wire.send(b"220 ready\r\n")
             return await self._start_tls()

@@ -69,7 +69,7 @@ def unshare(flags: int) -> None:
 
 
 def mount(source: str, target: str, kind: str | None = None, flags: int = 0, data: str | None = None) -> None:
-    """mount(2)."""
+    """Mount a file system, or bind a folder: the system call as it is."""
     encoded = [None if text is None else os.fsencode(text) for text in (source, target, kind, data)]
     _check(_libc.mount(encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3]), target)
 
@@ -104,7 +104,7 @@ def pivot_root(new: str, old: str) -> None:
 
 
 def prctl(option: int, argument: int = 0) -> None:
-    """prctl(2) with one argument; the others are zero."""
+    """Set an option of this process; arguments beyond the first are zero."""
     zero = ctypes.c_ulong(0)
     _check(_libc.prctl(ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero), f"prctl {option}")
 

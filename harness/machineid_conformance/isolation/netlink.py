@@ -68,7 +68,9 @@ def every_address_is_local() -> bool:
                 # match what conntrack expects back from 127.0.0.1.
                 route += attribute(RTA_PREFSRC, socket.inet_aton("127.0.0.1"))
             try:
-                exchange(sock, message(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 2, route), 1, "default route")
+                exchange(
+                    sock, message(RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 2, route), 1, "default route"
+                )
             except OSError as error:
                 if family == socket.AF_INET6 and error.errno in {
                     errno.EAFNOSUPPORT,

@@ -104,7 +104,15 @@ def redirect_everything(*, mark: int, control_address: str, control: int, gatewa
         _message(BATCH_BEGIN, 0, NFPROTO_UNSPEC, 10),
         _message(NEW_TABLE, 1, NFPROTO_INET, 0, attribute(1, TABLE), _number(2, 0), flags=flags),
         _message(
-            NEW_CHAIN, 2, NFPROTO_INET, 0, attribute(1, TABLE), attribute(3, CHAIN), hook, attribute(7, b"nat\0"), flags=flags
+            NEW_CHAIN,
+            2,
+            NFPROTO_INET,
+            0,
+            attribute(1, TABLE),
+            attribute(3, CHAIN),
+            hook,
+            attribute(7, b"nat\0"),
+            flags=flags,
         ),
     ]
     batch += [

@@ -44,7 +44,10 @@ class Observation:
 
 @dataclass(frozen=True, kw_only=True)
 class Boundary:
-    """One validate of the baseline. ``n`` counts from 1; ``kind``: startup task side-effect tool-call llm-call handoff loop."""
+    """One validate of the baseline.
+
+    ``n`` counts from 1; ``kind``: startup task side-effect tool-call llm-call handoff loop.
+    """
 
     n: int
     kind: str
@@ -117,13 +120,21 @@ class Rule:
         del target, baseline
         return None
 
+    def not_shown(self, cases: Sequence[Case]) -> str | None:
+        """Why the runs that were to judge this rule show that it does not apply, and what would make it apply, or None.
+
+        Asked only when none of them counted: a target that never ends by itself has no exit status to judge.
+        """
+        del cases
+        return None
+
     def check(self, case: Case) -> Observation:
         """What one run says. A rule that only spans runs leaves this alone."""
         del case
         raise LookupError(f"{self.id} is judged over all runs, not over one")
 
     def conclude(self, cases: Sequence[Case], observed: Sequence[tuple[Case, Observation]]) -> tuple[Observation, ...]:
-        """What all runs together say, beyond ``observed``: the observations of ``check`` over the runs that named the rule."""
+        """What all runs together say, beyond ``observed``: what ``check`` said of the runs that named the rule."""
         del cases, observed
         return ()
 

@@ -21,8 +21,8 @@ _REFUSED_CLIENT = ("ca-rejected", "http2-only", "not-isolated", "bad-http")
 def build(cases: Sequence[RunView], target: Target) -> Baseline:
     """The baseline of a target from its fault-free runs, three as a rule.
 
-    The map is that of the run with the fewest boundaries, so that every run can be pinned to it. What the harness did to end a run
-    at the horizon, and what came after, is left out.
+    The map is that of the run with the fewest boundaries, so that every run can be pinned to it. What the harness did
+    to end a run at the horizon, and what came after, is left out.
 
     Raises:
         ValueError: there is no run.
@@ -163,6 +163,6 @@ def _silent(cases: Sequence[RunView]) -> str:
     went = sorted({e.host for v in cases for e in v.events if isinstance(e, ConnectionOpened | RequestHead)})
     where = f"; it connected to {', '.join(went[:5])}" if went else ""
     return (
-        f"{said}{where}. If its control plane has another name, set control_plane = [\"…\"]; if it is not started by "
+        f'{said}{where}. If its control plane has another name, set control_plane = ["…"]; if it is not started by '
         "this command, correct command"
     )

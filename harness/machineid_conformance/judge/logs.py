@@ -48,6 +48,8 @@ REASONS: tuple[str, ...] = (
     r"empty reply",
     r"no (?:answer|response|reply)",
     r"incomplete",
+    r"bad ?status ?line",
+    r"invalid ?chunk(?: ?length)?",
     r"recv failure",
     r"unreachable",
     r"unavailable",
@@ -113,7 +115,9 @@ BOUNDARY_KEYS = frozenset({"boundary", "boundarytype", "boundarykind", "gate", "
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _ERROR_CLASS = re.compile(r"\b[A-Za-z_]\w*(?:Error|Exception|Timeout|Failure|Refused|Reset|Disconnected)\b")
-_REASON = re.compile(rf"(?<![a-z])(?:{'|'.join(REASONS)})(?![a-z])", re.IGNORECASE)
+_REASON = re.compile(
+    rf"(?:(?<![A-Za-z])|(?=[A-Z]))(?i:{'|'.join(REASONS)})(?![a-z])"
+)  # also as a part of a name: ReadTimeout
 _BOUNDARY = re.compile(
     rf"(?<![a-z])(?:{'|'.join(word.replace(' ', '[ _-]?') for word in BOUNDARIES)})(?![a-z])", re.IGNORECASE
 )

@@ -15,12 +15,20 @@ _CHARGES: WeakKeyDictionary[RunView, dict[tuple[tuple[str, ...], str, int], tupl
 
 
 def charges(case: Case) -> tuple[Charge, ...]:
-    """The charges of a run at the profile that it is judged at; computed once a view."""
-    return charges_of(case.view, case.target, case.profile)
+    """The charges of the target's own effects at the profile that the run is judged at; computed once a view."""
+    own = own_instances(case.view, case.target)
+    return tuple(item for item in charges_of(case.view, case.target, case.profile) if item.effect.instance in own)
+
+
+def own_instances(view: RunView, target: Target) -> frozenset[int]:
+    """The instances that are this target's: in the run of a group, the other targets' are not judged with it."""
+    own = {p.instance for p in view.processes if not target.devices or p.device is None or p.device in target.devices}
+    seen = {effect.instance for effect in view.effects} | {call.instance for call in view.validates}
+    return frozenset(own | (seen - set(view.instances)))
 
 
 def charges_of(view: RunView, target: Target, profile: str | None = None) -> tuple[Charge, ...]:
-    """The same without a case. ``profile``: the target's own if it is None."""
+    """The charges of all effects of a run. ``profile``: the target's own if it is None."""
     chosen = profile or target.profile
     key = target.devices, chosen, target.concurrency
     known = _CHARGES.setdefault(view, {})
@@ -136,7 +144,8 @@ def stopped(view: RunView, target: Target, *, profile: str | None = None) -> tup
     a fresh allow; or each stimulus was answered with the denied status. A stimulus answered otherwise is decisive.
     With no refusal at all there was nothing to stop for: False.
     """
-    refusals = view.refusals
+    own = own_instances(view, target)
+    refusals = [refusal for refusal in view.refusals if refusal.instance in own]
     if not refusals:
         return False, "no validate was refused"
     wrong = wrong_answers(view, target)
@@ -148,7 +157,9 @@ def stopped(view: RunView, target: Target, *, profile: str | None = None) -> tup
     ends = [p for p in view.processes if (p.instance, p.start) in refused]
     if ends and all(process.ended_by_itself for process in ends):
         return True, "the process and all its descendants ended by themselves"
-    working = [c for c in charges_of(view, target, profile) if c.violation == "after-refusal"]
+    working = [
+        c for c in charges_of(view, target, profile) if c.violation == "after-refusal" and c.effect.instance in own
+    ]
     if working:
         return (
             False,

@@ -1,11 +1,14 @@
-"""From traces to a verdict: each rule over each run, the runs of one rule together, the rules of one target together."""
+"""From traces to a verdict: each rule over each run, the runs of one rule together, the rules of one target
+together.
+"""
 
 from __future__ import annotations
 
-import logging
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from pathlib import Path
 from typing import Literal
 
 from machineid_conformance.config.model import Target
@@ -22,14 +25,12 @@ from machineid_conformance.judge.api import (
 
 Verdict = Literal["conforming", "non-conforming", "inconclusive"]
 
-_LOG = logging.getLogger(__name__)
-
 
 def judge_run(case: Case, rules: Mapping[str, Rule]) -> dict[str, Observation]:
     """What one run says of the rules that its scenario names, and of those that every run is judged by.
 
-    A rule that only spans runs says nothing here. A checker that raises leaves the run uncounted, with what it raised; a
-    rule that does not apply is not asked on runs whose scenario does not name it.
+    A rule that only spans runs says nothing here. A checker that raises leaves the run uncounted, with what it
+    raised; a rule that does not apply is not asked on runs whose scenario does not name it.
     """
     named = set(case.view.started.rules)
     observations: dict[str, Observation] = {}
@@ -47,16 +48,17 @@ def _observe(rule: Rule, case: Case) -> Observation:
         return Observation(outcome="uncounted", reason=case.view.voided)
     try:
         return rule.check(case)
-    except Exception as error:
-        _LOG.exception("the checker of %s crashed on run %s", rule.id, case.view.run)
+    except Exception as error:  # noqa: BLE001  (whatever a checker raises, the other rules are still judged)
         return _crash(error)
 
 
 def _crash(error: Exception) -> Observation:
-    return Observation(outcome="uncounted", reason=f"the checker crashed: {type(error).__name__}: {error}")
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return Observation(outcome="uncounted", reason=f"the checker crashed: {type(error).__name__}: {error}{where}")
 
 
-# -- one rule over all runs --------------------------------------------------------------------------------------------
+# -- one rule over all runs -------------------------------------------------------------------------------------------
 
 
 def conclude(
@@ -67,8 +69,9 @@ def conclude(
 ) -> tuple[RuleResult, ...]:
     """One result for each rule, in the order of ``rules``.
 
-    A rule passes if at least one run counted for it and none failed; it is inconclusive if none did, or if those that did are
-    not enough for it. A rule that does not apply says why, unless a run shows that it does (a group's surgical revoke).
+    A rule passes if at least one run counted for it and none failed; it is inconclusive if none did, or if those that
+    did are not enough for it. A rule that does not apply says why, unless a run shows that it does (a group's
+    surgical revoke).
     """
     return tuple(_conclude(rule, judged, target, baseline) for rule in rules.values())
 
@@ -122,10 +125,12 @@ def _conclude(
         for observation in rule.conclude(naming, observed):
             tally.add_spanning(observation)
         starved = rule.starved(tally.counted) if tally.exercised else None
-    except Exception as error:
-        _LOG.exception("the checker of %s crashed over all runs", rule.id)
+    except Exception as error:  # noqa: BLE001  (likewise)
         starved = _crash(error).reason
-    status, reason = _status(rule, level, tally, starved, target, baseline)
+    absent = rule.not_applicable(target, baseline)
+    if absent is None and not tally.exercised:
+        absent = rule.not_shown([case for case, _ in observed])
+    status, reason = _status(level, tally, starved, absent, baseline)
     return RuleResult(
         rule=rule.id,
         level=level,
@@ -140,11 +145,10 @@ def _conclude(
 
 
 def _status(
-    rule: Rule, level: Level, tally: _Tally, starved: str | None, target: Target, baseline: Baseline
+    level: Level, tally: _Tally, starved: str | None, absent: str | None, baseline: Baseline
 ) -> tuple[Status, str | None]:
     if baseline.diagnosis is not None:
         return "inconclusive", f"nothing can be judged: {baseline.diagnosis}"
-    absent = rule.not_applicable(target, baseline)
     if absent is not None and not tally.exercised:
         return "not-applicable", absent
     if level == "report":
@@ -172,7 +176,7 @@ def _why_starved(tally: _Tally) -> str:
     return f"no run counted: {most} ({runs})" if others or len(reasons) > 1 else f"no run counted: {most}"
 
 
-# -- all rules of one target -------------------------------------------------------------------------------------------
+# -- all rules of one target ------------------------------------------------------------------------------------------
 
 
 def apply_strict(results: Sequence[RuleResult], *, strict: bool) -> tuple[RuleResult, ...]:
@@ -183,7 +187,7 @@ def apply_strict(results: Sequence[RuleResult], *, strict: bool) -> tuple[RuleRe
 
 
 def apply_xfail(results: Sequence[RuleResult], target: Target, today: date) -> tuple[RuleResult, ...]:
-    """Mark what the configuration expects to fail. An entry that has expired excuses nothing; see ``xfail_problems``."""
+    """Mark what the configuration expects to fail. An expired entry excuses nothing; see ``xfail_problems``."""
     marked = []
     for result in results:
         entry = target.xfail.get(result.rule)
@@ -210,18 +214,20 @@ def xfail_problems(results: Sequence[RuleResult], target: Target, today: date) -
             problems.append(f"xfail {name!r} names no rule that was judged; remove it or correct its name")
         elif entry.until is not None and entry.until < today and result.status in ("fail", "warn"):
             problems.append(
-                f"xfail {name!r} expired on {entry.until.isoformat()} ({entry.reason}); mend the target or renew the entry"
+                f"xfail {name!r} expired on {entry.until.isoformat()} ({entry.reason}); "
+                "mend the target or renew the entry"
             )
         elif result.status == "pass":
             problems.append(f"xfail {name!r} ({entry.reason}): the rule passes; remove the entry")
         elif result.status == "not-applicable":
-            problems.append(f"xfail {name!r} ({entry.reason}): the rule does not apply, {result.reason}; remove the entry")
+            said = f"xfail {name!r} ({entry.reason}): the rule does not apply"
+            problems.append(f"{said}, {result.reason}; remove the entry")
     return tuple(problems)
 
 
 def target_verdict(results: Sequence[RuleResult], *, strict: bool) -> Verdict:
-    """``non-conforming`` if a MUST fails (or a SHOULD under ``strict``), expected or not; else ``inconclusive`` if a MUST that
-    applies is; else ``conforming``. No results at all prove nothing: ``inconclusive``.
+    """``non-conforming`` if a MUST fails (or a SHOULD under ``strict``), expected or not; else ``inconclusive`` if a
+    MUST that applies is; else ``conforming``. No results at all prove nothing: ``inconclusive``.
     """
     binding = ("MUST", "SHOULD") if strict else ("MUST",)
     if any(result.level in binding and result.status in ("fail", "warn", "xfail") for result in results):
@@ -231,10 +237,9 @@ def target_verdict(results: Sequence[RuleResult], *, strict: bool) -> Verdict:
     return "conforming"
 
 
-def at_high(
-    cases: Sequence[Case], target: Target, baseline: Baseline, rules: Mapping[str, Rule]
-) -> tuple[str, ...]:
-    """What the placement rules would find at ``high`` in the runs of a target with a lower profile, in words, each once.
+def at_high(cases: Sequence[Case], target: Target, baseline: Baseline, rules: Mapping[str, Rule]) -> tuple[str, ...]:
+    """What the placement rules would find at ``high`` in the runs of a target with a lower profile, in words, each
+    once.
 
     Empty for a target that is judged at ``high``.
     """

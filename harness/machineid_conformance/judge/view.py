@@ -202,8 +202,13 @@ class RunView:
 
     @property
     def disturbance(self) -> int | None:
-        """Where the run stops being fault-free: the first fault delivered or operator action of the scenario."""
-        return min((event.seq for event in (*self.faults, *self.changes)), default=None)
+        """Where the run stops being fault-free: the first fault delivered or operator action of the scenario.
+
+        A receipt for a call that ended in an allow all the same (latency below the client's deadline) disturbs nothing.
+        """
+        allowed = {call.call for call in self.validates if call.call is not None and call.outcome == "allow"}
+        faults = (fault for fault in self.faults if fault.call not in allowed)
+        return min((event.seq for event in (*faults, *self.changes)), default=None)
 
     @property
     def horizon(self) -> int | None:

@@ -103,15 +103,11 @@ def _request(event: e.ControlRequest) -> Told:
 
 
 def _answered(event: e.ControlAnswered) -> Told:
-    said = event.decision.upper() if event.decision is not None else f"{event.status}"
-    return "control plane", f"{event.operation}: " + one_line(
-        [
-            said,
-            None if event.decision is None else f"HTTP {event.status}",
-            event.code,
-            None if event.request_id is None else f"request_id {event.request_id}",
-        ]
-    )
+    # An allow and a deny are 2xx by definition; of a failure the status is what there is to say.
+    decision = None if event.decision is None else event.decision.upper()
+    status = f"HTTP {event.status}" if decision in (None, "FAILURE") else None
+    request_id = None if event.request_id is None else f"request_id {event.request_id}"
+    return "control plane", f"{event.operation}: " + one_line([decision, status, event.code, request_id])
 
 
 def _failed(event: e.ControlFailed) -> Told:

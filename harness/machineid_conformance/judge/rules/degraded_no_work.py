@@ -32,9 +32,14 @@ def work_in_outage(case: Case) -> tuple[Charge, ...]:
 
 
 def all_ended(case: Case) -> bool:
-    """Nothing of the target was left in the end, and the harness ended nothing: it cannot violate what comes later."""
-    processes = case.view.processes
-    return bool(processes) and all(process.ended_by_itself for process in processes)
+    """Nothing of the target was left in the end, and the harness ended nothing: it cannot violate what comes later.
+
+    That a run ended because all was gone is decisive: the end of the main process may be noticed after it.
+    """
+    view = case.view
+    return (view.ended is not None and view.ended.reason == "gone") or (
+        bool(view.processes) and all(process.ended_by_itself for process in view.processes)
+    )
 
 
 def watched_notes(case: Case) -> tuple[str, ...]:

@@ -15,14 +15,20 @@ from machineid_conformance.judge.rules.fail_closed_evidence import (
     not_delivered,
     struck,
     unpermitted,
+    waited,
     work_findings,
 )
-from machineid_conformance.judge.support import baseline_did_work_after, finding, stopped
+from machineid_conformance.judge.support import baseline_did_work_after, finding, judged, stopped, uncounted
+from machineid_conformance.judge.view import Validate
 from machineid_conformance.trace.events import FaultDelivered, RedirectFollowed
 
 SOURCE = 'GUIDE Timeouts, Network failures; PYTHON "Fail closed"; GUARANTEES 3'
 GIVES_UP_WITHIN = 60.0
 """Target seconds after which a client that still waits for an answer has no deadline (requirements.md, Fail closed)."""
+
+
+MARGIN = 0.5
+"""Target seconds by which a cut-off may come before that limit as it is measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +163,7 @@ class FailsClosed(Rule):
         """Uncounted without a receipt, or without work in the baseline that this boundary gates."""
         faults = self._delivered(case)
         if not faults:
-            return Observation(outcome="uncounted", reason=not_delivered(case, self.row.faults))
+            return uncounted(not_delivered(case, self.row.faults))
         findings = [*work_findings(case, unpermitted(case, faults), cause=f"after a failure ({_words(faults)})")]
         is_stopped, how = stopped(case.view, case.target, profile=case.profile)
         if not findings and not is_stopped:
@@ -172,17 +178,16 @@ class FailsClosed(Rule):
             )
         notes: tuple[str, ...] = ()
         if self.row.id == "hang":
-            findings += _never_gave_up(case, faults)
+            never = [call for call in struck(case, faults) if call.how == "cut-off"]
+            findings += _never_gave_up(case, never)
+            if never and not findings:
+                return uncounted("the hang was cut off before it was known whether the client has a deadline")
         if self.row.id == "redirect":
             handed, notes = _redirects(case)
             findings += handed
-        if findings:
-            return Observation(outcome="fail", findings=tuple(findings), notes=notes)
-        if not baseline_did_work_after(case):
-            return Observation(
-                outcome="uncounted", reason="the fault-free run did no work after this boundary: nothing to stop"
-            )
-        return Observation(outcome="pass", notes=notes)
+        if not findings and not baseline_did_work_after(case):
+            return uncounted("the fault-free run did no work after this boundary: nothing to stop")
+        return judged(findings, notes=notes)
 
     def starved(self, counted: Sequence[Case]) -> str | None:
         """A class needs its failure at startup, and at a later boundary if the target has one that gates work."""
@@ -213,7 +218,7 @@ def _words(faults: Sequence[FaultDelivered]) -> str:
     return f"{first.fault}, {first.variant}" if first.variant else first.fault
 
 
-def _never_gave_up(case: Case, faults: Sequence[FaultDelivered]) -> list[Finding]:
+def _never_gave_up(case: Case, calls: Sequence[Validate]) -> list[Finding]:
     return [
         finding(
             case,
@@ -222,8 +227,8 @@ def _never_gave_up(case: Case, faults: Sequence[FaultDelivered]) -> list[Finding
             expected=f"the client gives up within {GIVES_UP_WITHIN:g} s of target time",
             got="it did not; the harness cut the connection off",
         )
-        for call in struck(case, faults)
-        if call.how == "cut-off"
+        for call in calls
+        if waited(case, call) > GIVES_UP_WITHIN - MARGIN
     ]
 
 

@@ -17,16 +17,20 @@ from machineid_conformance.trace.events import ControlFailed, FaultDelivered, Fa
 
 RULES: tuple[Rule, ...] = ()
 
+TRUTHFUL = frozenset({"latency"})
+"""Faults that leave the control plane's own answer as it is: no outage, and an allow under them is a permit."""
+
 
 def delivered(case: Case, faults: Collection[str] | None = None) -> tuple[FaultDelivered, ...]:
     """The receipts of faults that struck a validate, or a connection before anyone knew what it was for.
 
-    ``faults``: names of the faults that matter; None: any.
+    ``faults``: names of the faults that matter; None: any that takes the answer away.
     """
     return tuple(
         fault
         for fault in case.view.faults
-        if fault.operation in ("validate", "unknown") and (faults is None or fault.fault in faults)
+        if fault.operation in ("validate", "unknown")
+        and (fault.fault not in TRUTHFUL if faults is None else fault.fault in faults)
     )
 
 
@@ -38,7 +42,7 @@ def not_delivered(case: Case, faults: Collection[str] | None = None) -> str:
     others = sorted({fault.fault for fault in case.view.faults if faults is not None and fault.fault not in faults})
     if others:
         return f"the fault that was delivered ({', '.join(others)}) is not of this class"
-    if case.view.faults:
+    if any(fault.fault not in TRUTHFUL for fault in case.view.faults):
         return "the fault struck no validate, only a call of another kind"
     return "the fault was not delivered: the target made no call that it could strike"
 
@@ -47,6 +51,14 @@ def struck(case: Case, faults: Iterable[FaultDelivered]) -> tuple[Validate, ...]
     """The validates that these faults struck, by their receipts."""
     calls = {fault.call for fault in faults if fault.call is not None}
     return tuple(call for call in case.view.validates if call.call in calls)
+
+
+def waited(case: Case, call: Validate) -> float:
+    """Target seconds from the complete request to its end: what the gateway measured, else by the trace's own times."""
+    event = case.view.event(call.ended) if call.ended is not None else None
+    if isinstance(event, ControlFailed) and event.waited is not None:
+        return event.waited
+    return (call.ended_at if call.ended_at is not None else call.asked_at) - call.asked_at
 
 
 def since(case: Case, faults: Collection[FaultDelivered]) -> int:

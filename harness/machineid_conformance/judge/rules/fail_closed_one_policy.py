@@ -104,6 +104,8 @@ def _outcome(case: Case, faults: Sequence[FaultDelivered]) -> str:
     )
     if statuses:
         return f"answers {' and '.join(str(status) for status in statuses)}"
+    if case.view.ended is not None and case.view.ended.reason == "gone":
+        return "ends"
     alive = [process for process in case.view.processes if process.exited is None or process.exited.seq > first]
     if all(process.exited is not None and process.exited.by == "target" for process in alive):
         return "ends"

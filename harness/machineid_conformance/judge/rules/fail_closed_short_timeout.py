@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from machineid_conformance.judge.api import Case, Finding, Observation, Rule
-from machineid_conformance.judge.rules.fail_closed_evidence import delivered, not_delivered, struck
-from machineid_conformance.judge.support import finding
+from machineid_conformance.judge.rules.fail_closed_evidence import delivered, not_delivered, struck, waited
+from machineid_conformance.judge.support import finding, judged, uncounted
+from machineid_conformance.judge.view import Validate
 
 FAULTS = frozenset({"hang", "slow-body"})
 LIMIT = 3.0
@@ -29,37 +30,37 @@ class ShortTimeout(Rule):
     def check(self, case: Case) -> Observation:
         """Uncounted unless a validate hung or dripped."""
         faults = delivered(case, FAULTS)
-        calls = [call for call in struck(case, faults) if call.ended_at is not None and call.how != "unanswered"]
+        if not faults:
+            return uncounted(not_delivered(case, FAULTS))
+        calls = [call for call in struck(case, faults) if call.how == "gave-up" or _outwaited(case, call)]
         if not calls:
-            return Observation(outcome="uncounted", reason=not_delivered(case, FAULTS))
+            return uncounted(f"no validate was left without an answer for {LIMIT:g} s or until the client gave up")
         names = {fault.call: fault.fault for fault in faults}
         findings: list[Finding] = []
         notes: list[str] = []
         for call in calls:
-            waited = _waited(case, call.ended) or (call.ended_at or call.asked_at) - call.asked_at
+            seconds = waited(case, call)
             fault = names[call.call]
             if call.how == "cut-off":
-                notes.append(f"{fault}: no deadline within {waited:.1f} s, when the harness cut the connection off")
+                notes.append(f"{fault}: no deadline within {seconds:.1f} s, when the harness cut the connection off")
             else:
-                notes.append(f"{fault}: the client gave up after {waited:.1f} s")
-            if call.how == "cut-off" or waited > LIMIT + MARGIN:
+                notes.append(f"{fault}: the client gave up after {seconds:.1f} s")
+            if call.how == "cut-off" or seconds > LIMIT + MARGIN:
                 findings.append(
                     finding(
                         case,
-                        f"the target waited {waited:.1f} s for an answer to validate ({fault})",
+                        f"the target waited {seconds:.1f} s for an answer to validate ({fault})",
                         (call.asked, call.ended or call.asked),
                         expected=f"the client gives up within {LIMIT:g} s",
-                        got=f"it waited {waited:.1f} s",
+                        got=f"it waited {seconds:.1f} s",
                     )
                 )
-        return Observation(outcome="fail" if findings else "pass", findings=tuple(findings), notes=tuple(notes))
+        return judged(findings, notes=notes)
 
 
-def _waited(case: Case, ended: int | None) -> float | None:
-    """What the gateway measured; the trace's own times stand in where it did not."""
-    event = case.view.event(ended) if ended is not None else None
-    waited = getattr(event, "waited", None)
-    return float(waited) if waited is not None else None
+def _outwaited(case: Case, call: Validate) -> bool:
+    """The harness ended the call, and not before the client's time was over."""
+    return call.how == "cut-off" and waited(case, call) > LIMIT
 
 
 RULES: tuple[Rule, ...] = (ShortTimeout(),)
