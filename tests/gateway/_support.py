@@ -239,6 +239,7 @@ def run(
         director.settle = gateway.settle
         gateway.restarted()
         serving = asyncio.create_task(gateway.serve())
+        await asyncio.wait({serving}, timeout=0)  # until it accepts
         try:
             async with asyncio.timeout(30):
                 await script(Scene(world, director, gateway))

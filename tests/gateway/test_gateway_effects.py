@@ -417,16 +417,16 @@ def test_a_forward_proxy_of_the_targets_own_is_one_too() -> None:
     async def script(scene: Scene) -> None:
         data = http("GET", "ignored.example", "http://api.example/a")
         await scene.client(request, scene.port("odd"), data)
-        with connected(scene.port("odd")) as sock:
-            sock.sendall(b"CONNECT machineid.io:443 HTTP/1.1\r\n\r\n")
-            assert sock.recv(100).startswith(b"HTTP/1.1 200 ")
 
-            def ask() -> bytes:
+        def ask() -> bytes:
+            with connected(scene.port("odd")) as sock:
+                sock.sendall(b"CONNECT machineid.io:443 HTTP/1.1\r\n\r\n")
+                assert sock.recv(100).startswith(b"HTTP/1.1 200 ")
                 with trusting().wrap_socket(sock, server_hostname="machineid.io") as secure:
                     secure.sendall(http("GET", "machineid.io", "/api/v1/usage"))
                     return read_all(secure)
 
-            assert b"allowed" in await scene.client(ask)
+        assert b"allowed" in await scene.client(ask)
 
     director = run(script, places=WEB)
     assert [effect.label for effect in director.of(EffectStarted)] == ["GET api.example/a"]
@@ -440,5 +440,13 @@ def test_quiet_waits_for_what_a_target_left_behind() -> None:
                 sock.sendall(http("POST", "api.example", "/last", body=b"words"))
         assert await scene.gateway.quiet(10)
         assert len(scene.director.of(EffectStarted)) == 5
+
+    run(script, places=WEB)
+
+
+def test_a_gateway_that_was_closed_does_not_serve() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.gateway.close()
+        await scene.gateway.serve()
 
     run(script, places=WEB)

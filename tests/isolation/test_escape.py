@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
@@ -213,8 +212,8 @@ print(os.listdir('/run'))
 
 def test_refused_control_plane_is_refused_at_once_and_accepts_again() -> None:
     script = f"""
-import socket, sys
-for line in sys.stdin if False else range(3):
+import socket
+for _ in range(3):
     s = socket.socket()
     try:
         s.connect(('198.18.0.1', 443)); print('connected', flush=True)
@@ -280,10 +279,3 @@ c, _ = s.accept(); c.sendall(b'hi')
 def test_privileged_ports_can_be_bound() -> None:
     seen, _ = escape("import socket; socket.create_server(('127.0.0.1', 80)); print('bound')")
     assert seen.output() == b"bound\n", seen.output("stderr")
-
-
-def test_the_host_has_no_trace_of_it() -> None:
-    before = subprocess.run(["ss", "-ltn"], capture_output=True, check=False).stdout
-    seen, _ = escape("print(1)")
-    assert seen.exited.code == 0
-    assert b":65001" not in before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from machineid_conformance.config.model import EffectRule, Match
 from machineid_conformance.judge.api import Case
 from machineid_conformance.judge.registry import rules
 from tests.judge._traces import DEVICE, OTHER, Trace, baseline, idle_baseline, target, webhook
@@ -42,8 +43,6 @@ def test_gate_does_not_judge_what_followed_the_fault() -> None:
 
 
 def test_gate_leaves_a_handed_over_device_to_the_handoff_rule() -> None:
-    from machineid_conformance.config.model import EffectRule, Match
-
     of = target(devices=(DEVICE, OTHER), effects=(EffectRule(match=Match(host="agent.*"), role="handoff"),))
     assert outcome("startup/gate", Trace().spawn().allow().effect(device=OTHER).end().case(of)) == "pass"
     assert outcome("placement/handoff", Trace().spawn().allow().effect(device=OTHER).end().case(of)) == "fail"
@@ -108,16 +107,24 @@ def test_cap_passes_fails_and_starves() -> None:
         return Trace("startup/cap").operator("cap", argument="0").spawn()
 
     assert outcome("startup/cap", start().register(status=403).exit(1).end().case()) == "pass"
-    assert outcome("startup/cap", start().register(status=403).deny(code="DEVICE_NOT_REGISTERED").end("idle").case()) == "pass"
+    assert (
+        outcome("startup/cap", start().register(status=403).deny(code="DEVICE_NOT_REGISTERED").end("idle").case())
+        == "pass"
+    )
     assert outcome("startup/cap", start().register(status=403).effect().exit(0).end().case()) == "fail"
     assert outcome("startup/cap", start().register(status=403).effect(device=OTHER).end().case(TWO)) == "fail"
     assert outcome("startup/cap", start().register().allow().effect().exit(0).end().case()) == "uncounted"
     assert outcome("startup/cap", start().exit(1).end().case()) == "uncounted"
-    assert outcome("startup/cap", start().register(status=403).exit(1).end().case(fault_free=idle_baseline())) == "uncounted"
+    assert (
+        outcome("startup/cap", start().register(status=403).exit(1).end().case(fault_free=idle_baseline()))
+        == "uncounted"
+    )
 
 
 def test_cap_fails_on_a_webhook_that_answers_as_if_registered() -> None:
-    trace = Trace("startup/cap").operator("cap", argument="0").spawn().register(status=403).stimulus().replied(200).end()
+    trace = (
+        Trace("startup/cap").operator("cap", argument="0").spawn().register(status=403).stimulus().replied(200).end()
+    )
     assert outcome("startup/cap", trace.case(webhook())) == "fail"
 
 

@@ -87,7 +87,9 @@ def test_next_boundary_lists_what_was_under_way_with_parallel_workers() -> None:
 
 
 def test_exposure_passes_up_to_n_effects() -> None:
-    trace = Trace(subject="validate", n=1).spawn().allow().operator("revoke", DEVICE).effect().read().deny().exit(1).end()
+    trace = (
+        Trace(subject="validate", n=1).spawn().allow().operator("revoke", DEVICE).effect().read().deny().exit(1).end()
+    )
     assert outcome("stop/exposure", trace.case()) == "pass"
 
 
@@ -164,7 +166,9 @@ def test_figures_of_nothing() -> None:
 def test_exits_passes_when_it_ends_idles_or_denies() -> None:
     assert outcome("stop/exits", revoked().deny().exit(1).end().case()) == "pass"
     assert outcome("stop/exits", revoked().deny().deny().end("asked").case()) == "pass"
-    assert outcome("stop/exits", revoked().deny().effect().exit(1).end().case()) == "pass"  # ended: the rest is another rule's
+    assert (
+        outcome("stop/exits", revoked().deny().effect().exit(1).end().case()) == "pass"
+    )  # ended: the rest is another rule's
     hook = Trace(subject="validate", n=1).spawn().stimulus().allow().effect().replied(200).operator("revoke", DEVICE)
     assert outcome("stop/exits", hook.stimulus().deny().replied(403).end("stimuli").case(webhook())) == "pass"
 
@@ -178,12 +182,20 @@ def test_exits_fails_when_it_goes_on() -> None:
 
 
 def test_exits_is_not_met_by_a_process_that_leaves_a_daemon_at_work() -> None:
-    trace = revoked().deny().exit(1, left=("worker",), killed=("worker",), gone=False).effect().gone(killed=("worker",), by="harness")
+    trace = (
+        revoked()
+        .deny()
+        .exit(1, left=("worker",), killed=("worker",), gone=False)
+        .effect()
+        .gone(killed=("worker",), by="harness")
+    )
     assert outcome("stop/exits", trace.end("idle").case()) == "fail"
 
 
 def test_exits_does_not_blame_another_device() -> None:
-    trace = Trace(subject="validate", n=1).spawn().allow().allow(device=OTHER).effect().operator("revoke", DEVICE).deny()
+    trace = (
+        Trace(subject="validate", n=1).spawn().allow().allow(device=OTHER).effect().operator("revoke", DEVICE).deny()
+    )
     assert outcome("stop/exits", trace.effect(device=OTHER).end("horizon").case(TWO)) == "pass"
 
 
@@ -195,7 +207,10 @@ def test_exits_starves() -> None:
 def test_exit_status() -> None:
     assert outcome("stop/exit-status", revoked().deny().exit(1).end().case()) == "pass"
     assert outcome("stop/exit-status", revoked().deny().exit(0).end().case()) == "fail"
-    assert outcome("stop/exit-status", revoked().deny().exit(None, signal="SIGTERM", by="harness").end().case()) == "uncounted"
+    assert (
+        outcome("stop/exit-status", revoked().deny().exit(None, signal="SIGTERM", by="harness").end().case())
+        == "uncounted"
+    )
     assert outcome("stop/exit-status", running().exit(0).end().case()) == "uncounted"
     idle = revoked().deny().end("idle").case()
     assert RULES["stop/exit-status"].not_shown([idle]) is not None

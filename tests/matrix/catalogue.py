@@ -10,7 +10,7 @@ import json
 import shutil
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,16 @@ EXPECTATIONS = Path(__file__).parent / "expectations.toml"
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
-    """One entry of ``violations.toml``; ``fails`` are the rules that must fail or warn in the runs of ``scenarios``."""
+    """One entry of ``violations.toml``; ``fails`` are the rules that must fail or warn in the runs of ``scenarios``.
+
+    Either the lines ``replace`` of the program become ``by``, or the keys ``target`` of its table are set.
+    """
 
     name: str
     twin: str
-    replace: str
-    by: str
+    replace: str | None = None
+    by: str = ""
+    target: Mapping[str, Any] = field(default_factory=dict)
     scenarios: tuple[str, ...]
     fails: frozenset[str]
 
@@ -54,8 +58,9 @@ def load_violations() -> tuple[Violation, ...]:
         Violation(
             name=name,
             twin=entry["twin"],
-            replace=entry["replace"],
-            by=entry["with"],
+            replace=entry.get("replace"),
+            by=entry.get("with", ""),
+            target=entry.get("target", {}),
             scenarios=tuple(entry["scenarios"]),
             fails=frozenset(entry["fails"]),
         )
@@ -89,6 +94,8 @@ def change(program: str, violation: Violation) -> str:
     Raises:
         ValueError: the lines to replace are not found exactly once, as whole lines.
     """
+    if violation.replace is None:
+        return program
     lines, wanted = program.split("\n"), violation.replace.split("\n")
     places = [n for n in range(len(lines)) if lines[n : n + len(wanted)] == wanted]
     if len(places) != 1:
@@ -101,7 +108,7 @@ def change(program: str, violation: Violation) -> str:
 
 def write_violation(violation: Violation, folder: Path) -> Path:
     """Write the violating runtime and its configuration into ``folder``; returns the configuration's path."""
-    target = dict(load_targets()[violation.twin])
+    target = {**load_targets()[violation.twin], **violation.target}
     original = program_of(target)
     program = folder / "runtime" / original.name
     program.parent.mkdir()

@@ -62,7 +62,8 @@ def test_a_violation_is_one_change_of_its_twin(violation: Violation, tmp_path: P
         None, original.read_text(encoding="utf-8").splitlines(), changed.splitlines(), autojunk=False
     )
     hunks = [opcode for opcode in matcher.get_opcodes() if opcode[0] != "equal"]
-    assert 1 <= sum(max(a2 - a1, b2 - b1) for _, a1, a2, b1, b2 in hunks) <= 4
+    changes = sum(max(a2 - a1, b2 - b1) for _, a1, a2, b1, b2 in hunks)
+    assert 1 <= changes + len(violation.target) <= 4
     assert f"[targets.{violation.name}]" in config.read_text(encoding="utf-8")
 
 

@@ -189,22 +189,46 @@ class RunDirector:
     async def listener_fault_delivered(
         self, fault: ListenerFault, *, instance: int, connection: int | None, evidence: str
     ) -> None:
+        self._struck(fault, instance=instance, connection=connection, evidence=evidence)
+
+    def connect_refused(self, instance: int) -> None:
+        """The kernel answered a connect to the control plane with RST, while it was to be refused."""
+        fault = self.listener_fault()
+        if fault is not None and fault.layer == "tcp":
+            self._struck(
+                fault,
+                instance=instance,
+                connection=None,
+                evidence="the kernel answered the SYN with RST (seen on the wire)",
+            )
+
+    def _struck(self, fault: ListenerFault, *, instance: int, connection: int | None, evidence: str) -> None:
         active = self.fault
         if active is None or active.fault is not fault:
             return
         self.record(
             FaultDelivered(
-                fault=active.name, variant=active.variant, call=None, connection=connection, operation="unknown", device=None,
+                fault=active.name,
+                variant=active.variant,
+                call=None,
+                connection=connection,
+                operation="unknown",
+                device=None,
                 evidence=evidence,
             )
-        )  # fmt: skip
+        )
         self.record(
             ControlFailed(
-                call=None, connection=connection, instance=instance, operation="unknown", device=None, how=_HOW[fault.layer]
+                call=None,
+                connection=connection,
+                instance=instance,
+                operation="unknown",
+                device=None,
+                how=_HOW[fault.layer],
             )
-        )  # fmt: skip
+        )
         self._refused()
-        await self._failed()
+        self._failed()
 
     async def control(self, call: Call, *, number: int, connection: int, instance: int) -> Ruling:
         operation: Operation = call.operation
@@ -273,7 +297,7 @@ class RunDirector:
                 self._refused()
         progress.ring(self._clock())
         if answer is None or answer.status >= 300 or decision == "failure":
-            await self._failed()
+            self._failed()
         await self.fire("after", seen.operation, seen.n, device=call.device)
 
     # -- effects -------------------------------------------------------------------------------------------------------
@@ -461,7 +485,7 @@ class RunDirector:
         else:
             self.record(FaultWithheld(fault=name, variant=variant, why=receipt.evidence))
 
-    async def _failed(self) -> None:
+    def _failed(self) -> None:
         active = self.fault
         if active is None:
             return

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -162,6 +163,8 @@ class Run:
         self.director.send_signal = self._send_signal
         self.stimulation: Stimulation | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._ends: deque[tuple[Instance, MainExited | AllGone]] = deque()
+        self._ended = asyncio.Event()
 
     def clock(self) -> float:
         """Target seconds since the run began."""
@@ -181,6 +184,7 @@ class Run:
             self._record_header()
             async with AsyncExitStack() as stack:
                 await self._open_instances(stack)
+                self._tasks.append(asyncio.create_task(self._follow_ends()))
                 self._began = time.monotonic()
                 self._preregister()
                 await director.fire("before", "start", 1)
@@ -310,12 +314,35 @@ class Run:
 
     async def _follow(self, instance: Instance) -> None:
         async for event in instance.world.events():
-            await self._happened(instance, event)
+            self._take(instance, event)
 
     def _drain(self) -> None:
         for instance in self.instances:
             for event in instance.world.drain():
+                self._take(instance, event)
+
+    def _take(self, instance: Instance, event: WorldEvent) -> None:
+        """Note at once what a process wrote, touched or was refused; its end waits until what it had sent before was read."""
+        if isinstance(event, MainExited | AllGone):
+            self._ends.append((instance, event))
+            self._ended.set()
+        else:
+            self._note(instance, event)
+
+    async def _follow_ends(self) -> None:
+        """Processes end one after the other, each after everything that it had sent."""
+        while True:
+            await self._ended.wait()
+            self._ended.clear()
+            while self._ends:
+                instance, event = self._ends[0]
+                if isinstance(event, MainExited):
+                    await instance.gateway.quiet(QUIET_WITH_DESCENDANTS if event.left else QUIET_SECONDS)
+                self._drain()
+                self._ends.popleft()
                 self._note(instance, event)
+                if isinstance(event, MainExited):
+                    await self.director.fire("after", "exit", event.start)
 
     def _settle(self) -> None:
         for instance in self.instances:
@@ -328,24 +355,6 @@ class Run:
                 self.director.record(
                     FaultWithheld(fault="refuse", variant=None, why="the world has no control listener")
                 )
-
-    async def _happened(self, instance: Instance, event: WorldEvent) -> None:
-        if isinstance(event, ConnectRefused):
-            fault = self.director.listener_fault()
-            if fault is not None and fault.layer == "tcp":
-                await self.director.listener_fault_delivered(
-                    fault,
-                    instance=instance.number,
-                    connection=None,
-                    evidence="the kernel answered the client's SYN with RST (seen on the wire)",
-                )
-            return
-        if isinstance(event, MainExited):
-            # What it sent before it ended may still wait to be accepted and read: that stands before its end.
-            await instance.gateway.quiet(QUIET_WITH_DESCENDANTS if event.left else QUIET_SECONDS)
-        self._note(instance, event)
-        if isinstance(event, MainExited):
-            await self.director.fire("after", "exit", instance.start)
 
     def _note(self, instance: Instance, event: WorldEvent) -> None:
         director = self.director
@@ -372,6 +381,8 @@ class Run:
             director.progress.bell.set()
         elif isinstance(event, FileTouched):
             self._file_effect(instance, event)
+        elif isinstance(event, ConnectRefused):
+            director.connect_refused(instance.number)
         elif isinstance(event, DatagramSeen):
             director.record(Datagram(instance=instance.number, host=event.host, port=event.port, size=event.size))
 

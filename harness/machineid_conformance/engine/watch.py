@@ -138,10 +138,8 @@ class Watch:
             limit = max(limit, self._pinned + self.target.horizon)
         if self.run.plan.instances + len(self.run.plan.companions) > 1:
             limit *= self.run.plan.instances + len(self.run.plan.companions)
-        return (
-            (progress.validates - progress.validates_before_restart >= limit
-            and not self._open())
-            or (progress.effects_since_validate >= self._gap() and not self.run.director.pending)
+        return (progress.validates - progress.validates_before_restart >= limit and not self._open()) or (
+            progress.effects_since_validate >= self._gap() and not self.run.director.pending
         )
 
     def _open(self) -> bool:

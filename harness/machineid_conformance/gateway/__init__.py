@@ -1,4 +1,6 @@
-"""Where every exit of a target leads to. The words of this package:
+"""Where every exit of a target leads to.
+
+The words of this package:
 
 - *gateway*: one instance's; accepts, answers names, and owns its connections (``gateway.py``, ``acceptor.py``, ``dns.py``).
 - *site*: what the connections of a gateway share; *channel*: one connection as it is recorded (``site.py``).

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import urlsplit
 
 from fake_control_plane.answers import Answer
@@ -246,14 +248,13 @@ class Connection:
                 return False
             return await serve_control(channel, reader, head, host=host, target=target)
         if self._address is None and self._passes(host, port):
-            await serve_passthrough(
-                channel, host, port, lambda real: relay_request(self._wire, reader, head, target, real)
-            )
+            forward = partial(_forward_request, reader=reader, head=head, target=target)
+            await serve_passthrough(channel, host, port, forward)
             return False
         if self._address is None and is_loopback(host):
             inner = await self._site.world.connect_inside(port)
             if inner is not None:
-                await relay_request(self._wire, reader, head, target, Wire(inner))
+                await relay_request(self._wire, Wire(inner), reader=reader, head=head, target=target)
                 return False
         request = Outbound(method=head.method, host=host, port=port, target=target)
         return await serve_effect(channel, reader, head, request)
@@ -355,3 +356,9 @@ class Connection:
             "Nothing of this counts as failing closed. Let the client use the system's trust store, SSL_CERT_FILE, "
             "REQUESTS_CA_BUNDLE or NODE_EXTRA_CA_CERTS, all of which are set.",
         )
+
+
+async def _forward_request(
+    wire: Wire, upstream: Wire, answered: Callable[[], None], *, reader: RequestReader, head: Head, target: str
+) -> None:
+    await relay_request(wire, upstream, answered, reader=reader, head=head, target=target)

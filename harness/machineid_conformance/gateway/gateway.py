@@ -50,13 +50,15 @@ class Gateway:
         self._acceptor: Acceptor | None = None
         self._name_server: NameServer | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._closing: asyncio.Event | None = None
+        self._closing = asyncio.Event()
+        self._settling = False
 
     async def serve(self) -> None:
         """Accept and answer until ``close``."""
+        if self._closing.is_set():
+            return
         world = self._site.world
         listeners = [*world.listeners, *([world.control_listener] if world.control_listener else [])]
-        self._closing = asyncio.Event()
         self._acceptor = Acceptor(listeners, self._accepted)
         self._acceptor.open()
         if world.dns is not None:
@@ -69,8 +71,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Stop, and end every connection; nothing of that is recorded. Safe to call twice, and before ``serve``."""
-        if self._closing is not None:
-            self._closing.set()
+        self._closing.set()
         self._stop_accepting()
         while running := [*self._connections, *self._site.tasks]:
             for task in running:
@@ -91,8 +92,6 @@ class Gateway:
                 silent.settle()
         finally:
             self._settling = False
-
-    _settling = False
 
     async def quiet(self, within: float = 1.0) -> bool:
         """After the target is gone: wait until everything that it had sent is served, at most ``within`` real seconds.

@@ -13,6 +13,9 @@ from machineid_conformance.gateway.relay import connect, relay
 from machineid_conformance.gateway.site import QUIET, Channel
 from machineid_conformance.trace.events import EffectAborted, EffectAnswered, EffectStarted
 
+Forward = Callable[[Wire, Wire, Callable[[], None]], Awaitable[None]]
+"""Relays from the client's wire to the service's, and says when the service's first byte came."""
+
 
 def start_tcp_effect(
     channel: Channel, host: str | None = None, port: int | None = None, *, secrets: tuple[str, ...] = ()
@@ -103,9 +106,7 @@ async def serve_raw(channel: Channel, effect: EffectStarted | None) -> None:
     channel.wire.close()
 
 
-async def serve_passthrough(
-    channel: Channel, host: str, port: int, forward: Callable[[Wire], Awaitable[None]] | None = None
-) -> None:
+async def serve_passthrough(channel: Channel, host: str, port: int, forward: Forward = relay) -> None:
     """Relay to the real service: an effect from its connect on, answered with the service's first byte.
 
     ``forward`` does the relaying where the connection cannot be relayed as a whole: one request to a proxy.
@@ -132,11 +133,7 @@ async def serve_passthrough(
     else:
         upstream = Wire(sock)
         try:
-            if forward is None:
-                await relay(wire, upstream, first_byte)
-            else:
-                await forward(upstream)
-                first_byte()
+            await forward(wire, upstream, first_byte)
         except ClientGone:
             pass  # recorded below
         finally:

@@ -49,7 +49,15 @@ async def relay(wire: Wire, upstream: Wire, answered: Callable[[], None] = lambd
         upstream.close()
 
 
-async def relay_request(wire: Wire, reader: RequestReader, head: Head, target: str, upstream: Wire) -> None:
+async def relay_request(
+    wire: Wire,
+    upstream: Wire,
+    answered: Callable[[], None] = lambda: None,
+    *,
+    reader: RequestReader,
+    head: Head,
+    target: str,
+) -> None:
     """One absolute-form request, sent on in origin form; its answer ends the connection. Raises ClientGone, BadRequest."""
     lines = [f"{head.method} {target} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in head.headers if name not in _HOP_BY_HOP]
@@ -62,8 +70,12 @@ async def relay_request(wire: Wire, reader: RequestReader, head: Head, target: s
             await upstream.send(next(chunks(piece, len(piece))) if head.chunked else piece)
         if head.chunked:
             await upstream.send(b"0\r\n\r\n")
-        while data := await upstream.receive():
+        data = await upstream.receive()
+        if data:
+            answered()
+        while data:
             await wire.send(data)
+            data = await upstream.receive()
     finally:
         upstream.close()
     await wire.finish()

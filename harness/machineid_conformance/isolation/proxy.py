@@ -70,7 +70,7 @@ def proxy_environment(folder: Path, port: int) -> dict[str, str]:
     trust = folder / "trust"
     java = {
         "http.proxyHost": "127.0.0.1", "http.proxyPort": port, "https.proxyHost": "127.0.0.1", "https.proxyPort": port,
-        "http.nonProxyHosts": "", "javax.net.ssl.trustStore": trust / "cacerts",
+        "http.nonProxyHosts": "", "javax.net.ssl.trustStore": trust / "named.p12",
         "javax.net.ssl.trustStorePassword": JAVA_PASSWORD, "javax.net.ssl.trustStoreType": "PKCS12",
     }  # fmt: skip
     return {

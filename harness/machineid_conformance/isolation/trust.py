@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, pkcs12
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, NoEncryption, pkcs12
 
 BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -60,7 +60,7 @@ def subject_hash(certificate: x509.Certificate) -> str:
         members = []
         for attribute in relative:
             oid = _oid(attribute.oid.dotted_string)
-            value = " ".join(str(attribute.value).split()).lower().encode()
+            value = b" ".join(str(attribute.value).encode().split()).lower()  # of bytes: ASCII only, as OpenSSL does
             members.append(_der(0x30, oid + _der(0x0C, value)))
         canonical += _der(0x31, b"".join(sorted(members)))
     return f"{int.from_bytes(hashlib.sha1(canonical, usedforsecurity=False).digest()[:4], 'little'):08x}"
@@ -85,23 +85,27 @@ def _oid(dotted: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=8)
-def _rendered(pem: bytes) -> tuple[str, bytes]:
+def _rendered(pem: bytes) -> tuple[str, bytes, bytes]:
     certificate = x509.load_pem_x509_certificate(pem)
     entry = pkcs12.PKCS12Certificate(certificate, b"machineid-conformance")
-    store = pkcs12.serialize_java_truststore([entry], BestAvailableEncryption(JAVA_PASSWORD.encode()))
-    return subject_hash(certificate), store
+    opened = BestAvailableEncryption(JAVA_PASSWORD.encode())
+    # Its own store a JVM reads without a password: there the certificates must not be encrypted.
+    named, own = (pkcs12.serialize_java_truststore([entry], how) for how in (opened, NoEncryption()))
+    return subject_hash(certificate), named, own
 
 
 def write_trust(authority: Path, folder: Path) -> None:
-    """Fill ``folder``: ``ca.pem``, ``cacerts`` (PKCS#12), ``wgetrc``, and ``certs``, which can stand for /etc/ssl/certs."""
+    """Fill ``folder``: ``ca.pem``; ``cacerts``, in place of a JVM's own; ``named.p12``, for a JVM's options; ``certs``, in place of
+    /etc/ssl/certs."""
     pem = authority.read_bytes()
-    name, store = _rendered(pem)
+    name, named, own = _rendered(pem)
     certs = folder / "certs"
     (certs / "java").mkdir(parents=True)
     for path in (folder / "ca.pem", certs / "ca-certificates.crt", certs / "ca-bundle.crt", certs / f"{name}.0"):
         path.write_bytes(pem)
+    (folder / "named.p12").write_bytes(named)
     for path in (folder / "cacerts", certs / "java" / "cacerts"):
-        path.write_bytes(store)
+        path.write_bytes(own)
 
 
 def trust_binds(command: Sequence[str], cwd: Path) -> list[tuple[str, str]]:

@@ -215,7 +215,7 @@ class FailsClosed(Rule):
 
 def _words(faults: Sequence[FaultDelivered]) -> str:
     first = faults[0]
-    return f"{first.fault}, {first.variant}" if first.variant else first.fault
+    return f"{first.fault}, {first.variant}" if first.variant not in (None, first.fault) else first.fault
 
 
 def _never_gave_up(case: Case, calls: Sequence[Validate]) -> list[Finding]:

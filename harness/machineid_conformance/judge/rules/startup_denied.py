@@ -25,21 +25,20 @@ NO_WORK = "no work, and the target stopped"
 def kept_out(case: Case) -> Observation:
     """A start under a change or a fault that refuses it: any work fails it, and so does a target that is not stopped.
 
-    Work counts even if the target never asked: that is the worst way to ignore a refusal.
+    Work fails it even if the target never asked, or its baseline did none: a violation needs no positive control.
     """
     findings: tuple[Finding, ...] = charge_findings(case, work_after_refusal(case), NO_WORK)
     if not findings:
         reason = why_uncounted(case)
         if reason is not None:
             return uncounted(reason)
-        is_stopped, why = stopped(case.view, case.target, profile=case.profile)
         refusal = first_refusal(case)
+        if refusal is None:
+            return judged((), notes=releases(case))  # it gave up before its first validate, and did no work
+        is_stopped, why = stopped(case.view, case.target, profile=case.profile)
         if not is_stopped:
-            events = [refusal.ended] if refusal is not None and refusal.ended is not None else []
+            events = [refusal.ended] if refusal.ended is not None else []
             findings = (finding(case, f"the target is not stopped: {why}", events, NO_WORK, why),)
-    elif not baseline_did_work_after(case):
-        # The control run did nothing, yet this one works: that needs no positive control.
-        return judged(findings)
     return judged(findings, notes=releases(case))
 
 
