@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import trustme
@@ -136,7 +136,11 @@ class Seen:
 
 
 def base_environment(world: World) -> dict[str, str]:
-    return {"PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}", "PYTHONUNBUFFERED": "1", **world.environment}
+    return {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
+        "PYTHONUNBUFFERED": "1",
+        **world.environment,
+    }
 
 
 async def run(world: World, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Seen:
@@ -166,9 +170,8 @@ class Internet:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._accepting = [*world.listeners, *([world.control_listener] if world.control_listener else [])]
-        self.news = asyncio.Condition()
 
-    async def __aenter__(self) -> Internet:
+    async def __aenter__(self) -> Self:
         for listener in self._accepting:
             self._loop.add_reader(listener, self._accept, listener)
         if self.world.dns is not None:
@@ -184,12 +187,19 @@ class Internet:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def settled(self) -> None:
+        """Accept what waits, and serve it to its end: the target is gone, so it has one."""
+        for listener in self._accepting:
+            self._accept(listener)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
     def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
-            accepted, _ = listener.accept()
-            task = self._loop.create_task(self._serve(accepted))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            while True:
+                accepted, _ = listener.accept()
+                task = self._loop.create_task(self._serve(accepted))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, accepted: socket.socket) -> None:
         destination = self.world.destination(accepted)
@@ -209,7 +219,9 @@ class Internet:
             first = await reader.read(4096)
             self.arrived.append((destination.host, destination.port, first))
             if b" HTTP/1." in first:
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+                )
                 await writer.drain()
         except OSError:
             pass  # the target is gone

@@ -13,9 +13,19 @@ import pytest
 from tests.isolation.support import ADDRESS, Internet, Seen, opened, place, program, require, run, run_python
 
 HTTPS = {
-    "requests": "import requests; s = requests.Session(); s.trust_env = False; r = s.post('https://api.example/x', data=b'1'); print(r.status_code)",
+    "requests": """
+import requests
+session = requests.Session()
+session.trust_env = False
+print(session.post('https://api.example/x', data=b'1').status_code)
+""",
     "urllib3": "import urllib3; print(urllib3.PoolManager().request('POST', 'https://api.example/x', body=b'1').status)",
-    "http.client": "import http.client as h; c = h.HTTPSConnection('api.example'); c.request('POST', '/x', b'1'); print(c.getresponse().status)",
+    "http.client": """
+import http.client
+connection = http.client.HTTPSConnection('api.example')
+connection.request('POST', '/x', b'1')
+print(connection.getresponse().status)
+""",
     "httpx": "import httpx; print(httpx.Client(trust_env=False).post('https://api.example/x', content=b'1').status_code)",
     "aiohttp": """
 import aiohttp, asyncio
@@ -36,7 +46,9 @@ with ssl.create_default_context().wrap_socket(socket.create_connection(('api.exa
 def escape(script: str, environment: dict[str, str] | None = None) -> tuple[Seen, Internet]:
     async def go(root: object) -> tuple[Seen, Internet]:
         async with opened(here.spec()) as world, Internet(world, here.authority) as internet:
-            return await run_python(world, script, environment), internet
+            seen = await run_python(world, script, environment)
+            await internet.settled()
+            return seen, internet
 
     with place() as here:
         return asyncio.run(go(here))
@@ -59,6 +71,7 @@ def test_curl_arrives_without_any_variable() -> None:
     async def go() -> None:
         async with opened(here.spec(command=(curl,))) as world, Internet(world, here.authority) as internet:
             seen = await run(world, [curl, "-sS", "-d", "x", "https://api.example/x"], {})
+            await internet.settled()
             assert (seen.output(), seen.exited.code) == (b"{}", 0), seen.output("stderr")
             assert [(host, port) for host, port, _ in internet.arrived] == [(ADDRESS, 443)]
 
@@ -73,6 +86,7 @@ def test_node_fetch_arrives() -> None:
     async def go() -> None:
         async with opened(here.spec(command=(node,))) as world, Internet(world, here.authority) as internet:
             seen = await run(world, [node, "-e", script])
+            await internet.settled()
             assert (seen.output(), seen.exited.code) == (b"200\n", 0), seen.output("stderr")
             assert [(host, port) for host, port, _ in internet.arrived] == [(ADDRESS, 443)]
 
@@ -92,6 +106,7 @@ def test_java_trusts_the_authority(tmp_path: Path) -> None:
         spec = here.spec(cwd=tmp_path, command=(java,))
         async with opened(spec) as world, Internet(world, here.authority) as internet:
             seen = await run(world, [java, "Get.java"])
+            await internet.settled()
             assert (seen.output(), seen.exited.code) == (b"200\n", 0), seen.output("stderr")
             assert [(host, port) for host, port, _ in internet.arrived] == [(ADDRESS, 443)]
 
@@ -180,7 +195,9 @@ def test_no_capability_is_left_and_none_can_be_had() -> None:
 import os, socket
 lines = dict(line.split(':\\t') for line in open('/proc/self/status').read().splitlines() if ':\\t' in line)
 print(lines['CapEff'], lines['CapPrm'], lines['CapBnd'], lines['NoNewPrivs'])
-for attempt in (lambda: socket.socket().setsockopt(socket.SOL_SOCKET, 36, 0x4D49), lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW)):
+def mark(): socket.socket().setsockopt(socket.SOL_SOCKET, 36, 0x4D49)
+def tap(): socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+for attempt in (mark, tap):
     try:
         attempt()
     except PermissionError:

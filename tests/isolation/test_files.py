@@ -25,7 +25,10 @@ def inside(here: Place, script: str, **fields: Any) -> tuple[Seen, tuple[str, ..
 
 def test_writes_anywhere_do_not_reach_the_host() -> None:
     name = f"machineid-test-{os.getpid()}"
-    places = [f"{folder}/{name}" for folder in ("/tmp", Path.home(), "/etc", "/var/tmp", "/usr/local", "/", "/opt", "/dev/shm")]
+    places = [
+        f"{folder}/{name}"
+        for folder in ("/tmp", Path.home(), "/etc", "/var/tmp", "/usr/local", "/", "/opt", "/dev/shm")
+    ]
     script = f"""
 reached = []
 for path in {places!r}:
@@ -68,7 +71,9 @@ print(sorted(os.listdir('.')), os.getcwd())
 def test_a_copied_working_folder() -> None:
     with place() as here:
         (here.cwd / "kept.txt").write_text("host")
-        seen, written = inside(here, "open('new', 'w').write(open('kept.txt').read()); open('kept.txt', 'a').write('!')", workdir="copy")
+        seen, written = inside(
+            here, "open('new', 'w').write(open('kept.txt').read()); open('kept.txt', 'a').write('!')", workdir="copy"
+        )
         assert [path.name for path in here.cwd.iterdir()] == ["kept.txt"]
         assert (here.cwd / "kept.txt").read_text() == "host"
     assert written == ("kept.txt", "new")
@@ -88,7 +93,9 @@ def test_hidden_folders_and_the_worlds_own_are_empty() -> None:
         hidden.mkdir()
         (hidden / "secret.txt").write_text("verdicts")
         folder = here.root / "world-1"
-        seen, _ = inside(here, f"import os; print(os.listdir({str(hidden)!r}), os.listdir({str(folder)!r}))", hidden=(hidden,))
+        seen, _ = inside(
+            here, f"import os; print(os.listdir({str(hidden)!r}), os.listdir({str(folder)!r}))", hidden=(hidden,)
+        )
     assert seen.output() == b"[] []\n"
 
 
@@ -106,7 +113,14 @@ def test_folders_with_strange_names(name: str) -> None:
 
 def test_name_service_files_lead_to_the_world() -> None:
     with place() as here:
-        seen, _ = inside(here, "import socket; print(open('/etc/resolv.conf').read().split()[:2], socket.gethostbyname('localhost'), socket.gethostbyname(socket.gethostname()))")
+        seen, _ = inside(
+            here,
+            """
+import socket
+print(open('/etc/resolv.conf').read().split()[:2])
+print(socket.gethostbyname('localhost'), socket.gethostbyname(socket.gethostname()))
+""",
+        )
     assert seen.output().split() == [b"['nameserver',", b"'127.0.0.1']", b"127.0.0.1", b"127.0.1.1"]
 
 

@@ -31,13 +31,18 @@ r.end('1');
     "keep-alive agent": """
 const https = require('https');
 const agent = new https.Agent({keepAlive: true});
-https.get({host: 'api.example', path: '/x', agent}, a => { a.resume(); a.on('end', () => { console.log(a.statusCode); agent.destroy(); }); });
+https.get({host: 'api.example', path: '/x', agent}, a => {
+  a.resume();
+  a.on('end', () => { console.log(a.statusCode); agent.destroy(); });
+});
 """,
 }
 
 
 @contextlib.asynccontextmanager
-async def connect_proxy(world: World, authority: trustme.CA, status: str = "200 OK") -> AsyncIterator[list[str]]:
+async def connect_proxy(
+    world: World, authority: trustme.CA, status: str = "200 OK", *, tls: bool = True
+) -> AsyncIterator[list[str]]:
     """CONNECT, TLS, one request, 200: as the gateway does it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("api.example").configure_cert(context)
@@ -52,7 +57,8 @@ async def connect_proxy(world: World, authority: trustme.CA, status: str = "200 
             heads.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0].decode())
             writer.write(f"HTTP/1.1 {status}\r\n\r\n".encode())
             if status.startswith("200"):
-                await writer.start_tls(context)
+                if tls:
+                    await writer.start_tls(context)
                 heads.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0].decode())
                 writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
             await writer.drain()
@@ -73,7 +79,7 @@ def arrive(command: list[str]) -> None:
         async with opened(here.spec(), "proxy") as world, connect_proxy(world, here.authority) as heads:
             seen = await run(world, command)
             assert (seen.output().split()[:1], seen.exited.code) == ([b"200"], 0), seen.output("stderr").decode()
-            assert heads[0] == "CONNECT api.example:443 HTTP/1.1"
+            assert heads[0].startswith("CONNECT api.example:443 HTTP/1.")
             assert heads[1].split()[1] == "/x"
 
     with place() as here:
@@ -91,6 +97,31 @@ def test_node_clients_arrive(client: str) -> None:
     arrive([program("node"), "-e", NODE[client]])
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "fetch('http://api.example/x').then(r => console.log(r.status))",
+        "require('http').get('http://api.example/x', a => { a.resume(); console.log(a.statusCode); })",
+        """
+const s = require('net').connect(80, 'api.example', () => console.log('connected'));
+s.write('GET /x HTTP/1.1\\r\\n\\r\\n'); s.on('data', d => console.log(String(d).split(' ')[1]));
+""",
+    ],
+    ids=["fetch", "http.get", "net.connect"],
+)
+def test_plain_node_connections_are_led_by_a_tunnel(script: str) -> None:
+    node = program("node")
+
+    async def go() -> None:
+        async with opened(here.spec(), "proxy") as world, connect_proxy(world, here.authority, tls=False) as heads:
+            seen = await run(world, [node, "-e", script])
+            assert (seen.output().split()[-1:], seen.exited.code) == ([b"200"], 0), seen.output("stderr").decode()
+            assert heads == ["CONNECT api.example:80 HTTP/1.1", "GET /x HTTP/1.1"]
+
+    with place() as here:
+        asyncio.run(go())
+
+
 def test_a_node_client_sees_a_refusal_of_the_proxy_as_a_failed_connect() -> None:
     node = program("node")
 
@@ -99,7 +130,9 @@ def test_a_node_client_sees_a_refusal_of_the_proxy_as_a_failed_connect() -> None
             opened(here.spec(), "proxy") as world,
             connect_proxy(world, here.authority, "502 Bad Gateway"),
         ):
-            seen = await run(world, [node, "-e", "fetch('https://api.example/x').catch(e => console.log(e.cause.code))"])
+            seen = await run(
+                world, [node, "-e", "fetch('https://api.example/x').catch(e => console.log(e.cause.code))"]
+            )
             assert seen.output() == b"ECONNREFUSED\n", seen.output("stderr")
 
     with place() as here:

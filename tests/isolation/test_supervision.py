@@ -62,7 +62,9 @@ async def started(world: World, script: str, until: bytes) -> Seen:
 
 
 def test_exit_code_output_and_order(inside: Inside) -> None:
-    seen = inside(lambda world: run_python(world, "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)"))
+    seen = inside(
+        lambda world: run_python(world, "import sys; print('out'); print('err', file=sys.stderr); sys.exit(7)")
+    )
     assert (seen.output(), seen.output("stderr")) == (b"out\n", b"err\n")
     assert seen.exited == MainExited(start=1, code=7, signal=None, left=())
     assert seen.events[-1] == AllGone(start=1)
@@ -79,7 +81,11 @@ def test_stdin_is_at_its_end_and_only_standard_descriptors_are_open(inside: Insi
 
 
 def test_signals_of_the_harness_do_not_reach_it_as_settings(inside: Inside) -> None:
-    script = "import signal; print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, signal.pthread_sigmask(0, []), open('/proc/self/status').read().split('SigIgn:\\t')[1][:16])"
+    script = """
+import signal
+status = open('/proc/self/status').read()
+print(signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, signal.pthread_sigmask(0, []), status.split('SigIgn:\\t')[1][:16])
+"""
     seen = inside(lambda world: run_python(world, script))
     ignored = int(seen.output().split()[2], 16)
     assert seen.output().split()[:2] == [b"True", b"set()"]
@@ -262,7 +268,9 @@ sys.stdout.flush()
 
 
 def test_long_lines_and_bytes_that_are_no_text(inside: Inside) -> None:
-    script = "import os; os.write(1, b'a' * 3_000_000 + b'\\n'); os.write(1, b'\\xff\\xfe ok\\n'); os.write(1, b'no end')"
+    script = (
+        "import os; os.write(1, b'a' * 3_000_000 + b'\\n'); os.write(1, b'\\xff\\xfe ok\\n'); os.write(1, b'no end')"
+    )
     script = f"import sys; sys.stdout = open(1, 'wb', 0)\n{script.replace('os.write(1, ', 'sys.stdout.write(')}"
     seen = inside(lambda world: run_python(world, script))
     splitter = LineSplitter()
@@ -309,7 +317,12 @@ open('gone.txt', 'w').close(); os.unlink('gone.txt')
 
     seen, written = inside(body)
     assert written == ("deep/er/inner.txt", "made.txt")
-    for expected in [("made.txt", "created"), ("made.txt", "written"), ("deep/er/inner.txt", "created"), ("gone.txt", "removed")]:
+    for expected in [
+        ("made.txt", "created"),
+        ("made.txt", "written"),
+        ("deep/er/inner.txt", "created"),
+        ("gone.txt", "removed"),
+    ]:
         assert expected in seen.touched
 
 
@@ -327,7 +340,13 @@ def test_close_ends_everything_twice(inside: Inside) -> None:
 
 
 def test_home_and_tmp_are_its_own(inside: Inside) -> None:
-    script = "import os, tempfile; from pathlib import Path; print(os.listdir(Path.home()), os.listdir(tempfile.gettempdir())); (Path.home() / 'x').touch(); tempfile.mkstemp()"
+    script = """
+import os, tempfile
+from pathlib import Path
+print(os.listdir(Path.home()), os.listdir(tempfile.gettempdir()))
+(Path.home() / 'x').touch()
+tempfile.mkstemp()
+"""
     seen = inside(lambda world: run_python(world, script))
     assert seen.output() == b"[] []\n", seen.output("stderr")
     assert seen.exited.code == 0
@@ -339,7 +358,7 @@ def test_a_shell_pipeline(inside: Inside) -> None:
 
 
 def test_no_descriptor_of_the_engine_stays_open(inside: Inside) -> None:
-    before = sorted(os.listdir("/proc/self/fd"))
+    before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208  (names, and nothing opened beside)
     for _ in range(2):
         inside(lambda world: run_python(world, "print(1)"), logs=("*.log",))
-    assert sorted(os.listdir("/proc/self/fd")) == before
+    assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

@@ -7,6 +7,7 @@ import socket
 import struct
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -61,9 +62,17 @@ def target(**fields: object) -> Target:
     return Target(name="t", command=("x",), cwd=Path("/"), **fields)  # type: ignore[arg-type]
 
 
-def environment(inherited: dict[str, str], device: str | None = "d:1", port: int | None = None, **fields: object) -> dict[str, str]:
+def environment(
+    inherited: dict[str, str], device: str | None = "d:1", port: int | None = None, **fields: object
+) -> dict[str, str]:
     return target_environment(
-        target(**fields), {"HOME": "/machineid/home"}, org_key="org_1", device=device, port=port, n=3, inherited=inherited
+        target(**fields),
+        {"HOME": "/machineid/home"},
+        org_key="org_1",
+        device=device,
+        port=port,
+        n=3,
+        inherited=inherited,
     )
 
 
@@ -91,8 +100,17 @@ def test_a_glob_does_not_let_the_harness_in_but_a_name_does() -> None:
 
 
 def test_declared_values_are_filled_in() -> None:
-    found = environment({}, port=8123, env={"KEY": "{org_key}", "ID": "w:{n:02}:{n}", "URL": "http://x:{port}/{device}", "JSON": '{"a": 1}'})
-    assert (found["KEY"], found["ID"], found["URL"], found["JSON"]) == ("org_1", "w:03:3", "http://x:8123/d:1", '{"a": 1}')
+    found = environment(
+        {},
+        port=8123,
+        env={"KEY": "{org_key}", "ID": "w:{n:02}:{n}", "URL": "http://x:{port}/{device}", "JSON": '{"a": 1}'},
+    )
+    assert (found["KEY"], found["ID"], found["URL"], found["JSON"]) == (
+        "org_1",
+        "w:03:3",
+        "http://x:8123/d:1",
+        '{"a": 1}',
+    )
     assert found["PORT"] == "8123"
     assert "MACHINEID_BASE_URL" not in found
     assert environment({}, base_url=True)["MACHINEID_BASE_URL"] == "https://machineid.io"
@@ -109,7 +127,10 @@ def test_the_subject_hash_is_that_of_openssl(tmp_path: Path, organization: str) 
     path = tmp_path / "ca.pem"
     path.write_bytes(pem)
     shown = subprocess.run(
-        [program("openssl"), "x509", "-noout", "-subject_hash", "-in", str(path)], capture_output=True, text=True, check=True
+        [program("openssl"), "x509", "-noout", "-subject_hash", "-in", str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert trust.subject_hash(x509.load_pem_x509_certificate(pem)) == shown.stdout.strip()
 
@@ -124,7 +145,12 @@ def test_the_bundles_of_the_interpreter_behind_a_command_are_found(tmp_path: Pat
     script = tmp_path / "agent"
     script.write_text(f"#!{python} -u\n")
     script.chmod(0o755)
-    for command in ([str(python), "-m", "agent"], ["./agent"], ["/usr/bin/env", str(python), "agent.py"], ["sh", "-c", str(python)]):
+    for command in (
+        [str(python), "-m", "agent"],
+        ["./agent"],
+        ["/usr/bin/env", str(python), "agent.py"],
+        ["sh", "-c", str(python)],
+    ):
         assert ("ca.pem", str(packages / "cacert.pem")) in trust.trust_binds(command, tmp_path), command
 
 
@@ -132,7 +158,12 @@ def test_the_bundles_of_the_interpreter_behind_a_command_are_found(tmp_path: Pat
 
 
 def packet(protocol: int, source: str, transport: bytes) -> bytes:
-    return bytes([0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0]) + socket.inet_aton(source) + socket.inet_aton("127.0.0.1") + transport
+    return (
+        bytes([0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0])
+        + socket.inet_aton(source)
+        + socket.inet_aton("127.0.0.1")
+        + transport
+    )
 
 
 def test_only_the_rst_that_answers_a_connect_to_the_control_plane_counts() -> None:
@@ -145,7 +176,12 @@ def test_only_the_rst_that_answers_a_connect_to_the_control_plane_counts() -> No
     assert parse("198.18.0.1", rst(0, 0x14)) == ("refused", "198.18.0.1", 443, 0)
     assert parse("198.18.0.1", rst(77, 0x14)) is None  # a connection that was reset later
     assert parse("198.18.0.2", rst(0, 0x14)) is None
-    assert parse("198.18.0.1", struct.pack("!HHHH", 5000, 443, 13, 0) + b"quic?", 17) == ("datagram", "127.0.0.1", 443, 5)
+    assert parse("198.18.0.1", struct.pack("!HHHH", 5000, 443, 13, 0) + b"quic?", 17) == (
+        "datagram",
+        "127.0.0.1",
+        443,
+        5,
+    )
     assert parse("198.18.0.1", struct.pack("!HHHH", 5000, 65003, 13, 0) + b"query", 17) is None
     assert parse("198.18.0.1", b"", 6) is None
     assert packets.parse(b"short", control_address="198.18.0.1", dns_port=65003) is None
@@ -161,7 +197,7 @@ def test_messages_and_their_descriptors_arrive_together() -> None:
     a.send({"n": 1})
     a.send({"n": 2, "text": "ü\n"}, (read, write))
     a.send({"n": 3})
-    received = []
+    received: list[tuple[dict[str, Any], list[int]]] = []
     while len(received) < 3:
         received += b.receive()
     assert [message["n"] for message, _ in received] == [1, 2, 3]
@@ -199,6 +235,8 @@ def test_every_refusal_says_why_what_to_do_and_what_is_weaker(stage: str, number
 
 
 def test_ubuntus_restriction_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remedies, "_sysctl", lambda name: "1" if name == "kernel.apparmor_restrict_unprivileged_userns" else None)
+    monkeypatch.setattr(
+        remedies, "_sysctl", lambda name: "1" if name == "kernel.apparmor_restrict_unprivileged_userns" else None
+    )
     assert "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0" in remedies.explain("loopback", 1, "")
     assert "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0" in remedies.explain("private mounts", 13, "")

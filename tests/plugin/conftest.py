@@ -34,9 +34,14 @@ def requires(*modules: str) -> None:
 
 
 class Repository:
-    """``folder`` is the copy; ``starts`` are the requests that engines were started with."""
+    """``folder`` is the copy; ``starts`` are the requests that engines were started with.
 
-    def __init__(self, folder: Path, aside: Path) -> None:
+    ``neighbours``: load every plugin that is installed, as a user's pytest does; else only ours and those that are named,
+    which takes half the time.
+    """
+
+    def __init__(self, folder: Path, aside: Path, *, neighbours: bool = False) -> None:
+        self.neighbours = neighbours
         self.folder = folder
         self.aside = aside
         self._play = aside / "play.json"
@@ -60,10 +65,13 @@ class Repository:
     def environment(self) -> dict[str, str]:
         """Ours, without what the session that runs these tests put there."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_", "COVERAGE_"))}
-        return {**kept, "PYTHONPATH": str(self.aside), "COLUMNS": "100"}
+        alone = {} if self.neighbours else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        return {**kept, **alone, "PYTHONPATH": str(self.aside), "COLUMNS": "100"}
 
     def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "pytest", "-p", "scripted", "-p", "no:cacheprovider", *arguments]
+        named = [] if self.neighbours else ["-p", "machineid_conformance.plugin"]
+        named += ["-p", "xdist"] if "-n" in arguments and not self.neighbours else []
+        return [sys.executable, "-m", "pytest", "-p", "scripted", "-p", "no:cacheprovider", *named, *arguments]
 
     def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -77,12 +85,21 @@ class Repository:
         )
 
 
+def copy(folder: Path, *, neighbours: bool) -> Repository:
+    requires("django")
+    shutil.copytree(HERE / "fixture", folder / "repository", ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    (folder / "aside").mkdir()
+    return Repository(folder / "repository", folder / "aside", neighbours=neighbours)
+
+
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
-    requires("django")
-    shutil.copytree(HERE / "fixture", tmp_path / "repository", ignore=shutil.ignore_patterns("__pycache__", ".*"))
-    (tmp_path / "aside").mkdir()
-    return Repository(tmp_path / "repository", tmp_path / "aside")
+    return copy(tmp_path, neighbours=False)
+
+
+@pytest.fixture
+def neighbourhood(tmp_path: Path) -> Repository:
+    return copy(tmp_path, neighbours=True)
 
 
 @pytest.fixture

@@ -27,52 +27,52 @@ NEIGHBOURS = {
 
 @pytest.mark.parametrize("neighbour", NEIGHBOURS)
 def test_with_the_flag_each_neighbour_works(
-    repository: Repository, required: Callable[..., None], neighbour: str
+    neighbourhood: Repository, required: Callable[..., None], neighbour: str
 ) -> None:
     modules, options = NEIGHBOURS[neighbour]
     required(*modules)
-    done = repository.pytest("--machineid-conformance", *options)
+    done = neighbourhood.pytest("--machineid-conformance", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "verdict       CONFORMING" in done.stdout
     assert "test_app.py" not in done.stdout
-    assert len(repository.starts) == 1
-    assert repository.starts[0]["scenarios"] is None
-    assert repository.results["complete"] is True
+    assert len(neighbourhood.starts) == 1
+    assert neighbourhood.starts[0]["scenarios"] is None
+    assert neighbourhood.results["complete"] is True
 
 
 @pytest.mark.parametrize("neighbour", NEIGHBOURS)
 def test_with_the_flag_each_neighbour_shows_the_same_failure(
-    repository: Repository, required: Callable[..., None], neighbour: str
+    neighbourhood: Repository, required: Callable[..., None], neighbour: str
 ) -> None:
     modules, options = NEIGHBOURS[neighbour]
     required(*modules)
-    repository.play(fail=[{"scenario": "revoke-at-boundary", "rule": "stop/next-boundary", "boundary": 2}])
-    done = repository.pytest("--machineid-conformance", *options)
+    neighbourhood.play(fail=[{"scenario": "revoke-at-boundary", "rule": "stop/next-boundary", "boundary": 2}])
+    done = neighbourhood.pytest("--machineid-conformance", *options)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "1 of 2 runs violate stop/next-boundary" in done.stdout
     assert "verdict       NON-CONFORMING" in done.stdout
-    assert len(repository.starts) == 1
+    assert len(neighbourhood.starts) == 1
 
 
 @pytest.mark.parametrize("neighbour", ["alone", "timeout", "xdist"])
-def test_with_tests_runs_both(repository: Repository, required: Callable[..., None], neighbour: str) -> None:
+def test_with_tests_runs_both(neighbourhood: Repository, required: Callable[..., None], neighbour: str) -> None:
     modules, options = NEIGHBOURS[neighbour]
     required(*modules)
     # A limit of a hundredth of a second is not for the user's own tests.
     options = tuple("--timeout=60" if option.startswith("--timeout") else option for option in options)
-    done = repository.pytest("--machineid-conformance=with-tests", *options)
+    done = neighbourhood.pytest("--machineid-conformance=with-tests", *options)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "verdict       CONFORMING" in done.stdout
     assert "52 passed" in done.stdout
-    assert len(repository.starts) == 1
+    assert len(neighbourhood.starts) == 1
 
 
-def test_without_the_flag_the_plugin_changes_nothing(repository: Repository) -> None:
-    done = repository.pytest("-v")
-    without = repository.pytest("-v", "-p", "no:machineid_conformance")
+def test_without_the_flag_the_plugin_changes_nothing(neighbourhood: Repository) -> None:
+    done = neighbourhood.pytest("-v")
+    without = neighbourhood.pytest("-v", "-p", "no:machineid_conformance")
     assert done.returncode == without.returncode == 0
-    assert repository.starts == []
-    assert not (repository.folder / ".machineid-conformance").exists()
+    assert neighbourhood.starts == []
+    assert not (neighbourhood.folder / ".machineid-conformance").exists()
 
     def told(text: str) -> list[str]:
         return [line for line in text.splitlines() if not line.startswith(("plugins:", "=="))]
@@ -81,9 +81,9 @@ def test_without_the_flag_the_plugin_changes_nothing(repository: Repository) -> 
     assert done.stderr == without.stderr
 
 
-def test_without_the_flag_a_configuration_that_is_broken_is_nobody_s_concern(repository: Repository) -> None:
-    (repository.folder / "machineid-conformance.toml").write_text("not = [toml")
-    assert repository.pytest().returncode == 0
+def test_without_the_flag_a_configuration_that_is_broken_is_nobody_s_concern(neighbourhood: Repository) -> None:
+    (neighbourhood.folder / "machineid-conformance.toml").write_text("not = [toml")
+    assert neighbourhood.pytest().returncode == 0
 
 
 def test_the_stub_imports_nothing_but_itself() -> None:

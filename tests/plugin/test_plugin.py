@@ -191,7 +191,10 @@ def test_last_failed_runs_what_failed(repository: Repository) -> None:
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]])
-def test_stopping_at_the_first_failure_ends_the_engine(repository: Repository, workers: list[str]) -> None:
+def test_stopping_at_the_first_failure_ends_the_engine(
+    repository: Repository, required: Any, workers: list[str]
+) -> None:
+    required(*["xdist"][: len(workers)])
     repository.play(fail=[{"scenario": "baseline", "rule": "startup/gate"}], wait=True)
     done = repository.pytest("--machineid-conformance", "-x", *workers)
     assert done.returncode in (1, 2), done.stdout
@@ -211,8 +214,9 @@ def test_junit_xml_has_one_case_an_item_and_the_failure_in_it(repository: Reposi
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]])
 @pytest.mark.parametrize("error", ["isolation", "configuration", "harness"])
 def test_an_engine_that_cannot_start_is_one_error_of_the_session(
-    repository: Repository, error: str, workers: list[str]
+    repository: Repository, required: Any, error: str, workers: list[str]
 ) -> None:
+    required(*["xdist"][: len(workers)])
     repository.play(failed={"error": error, "message": "user namespaces are off: sysctl …", "exit": 2})
     done = repository.pytest("--machineid-conformance", *workers)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
@@ -229,7 +233,10 @@ def test_with_tests_an_engine_that_cannot_start_leaves_the_user_s_tests_alone(re
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]])
-def test_an_engine_that_crashes_says_so_with_the_end_of_its_stderr(repository: Repository, workers: list[str]) -> None:
+def test_an_engine_that_crashes_says_so_with_the_end_of_its_stderr(
+    repository: Repository, required: Any, workers: list[str]
+) -> None:
+    required(*["xdist"][: len(workers)])
     repository.play(crash="Traceback: the disk is full")
     done = repository.pytest("--machineid-conformance", *workers)
     assert done.returncode == 1
@@ -239,7 +246,7 @@ def test_an_engine_that_crashes_says_so_with_the_end_of_its_stderr(repository: R
 
 def test_the_header_says_that_coverage_s_limit_is_lifted(repository: Repository, required: Any) -> None:
     required("pytest_cov")
-    done = repository.pytest("--machineid-conformance", "--cov=reports", "--cov-fail-under=90")
+    done = repository.pytest("-p", "pytest_cov", "--machineid-conformance", "--cov=reports", "--cov-fail-under=90")
     assert "coverage's fail-under is lifted" in done.stdout
 
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -25,6 +26,7 @@ from machineid_conformance.isolation.api import IsolationError
 from machineid_conformance.scenario.errors import ScenarioError
 
 EXIT_USAGE, EXIT_HARNESS = 2, 4
+MANY_DESCRIPTORS = 65536
 
 
 def parse_request(text: str) -> Request:
@@ -66,14 +68,45 @@ async def _main(request: Request, stream: _Stream) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, task.cancel)
+    strays: list[BaseException] = []
+
+    def stray(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An error that no run awaits (a connection's, a callback's) would leave a trace incomplete: nothing may be judged."""
+        strays.append(context.get("exception") or RuntimeError(context["message"]))
+        task.cancel()
+
+    loop.set_exception_handler(stray)
+    with contextlib.suppress(OSError):  # a request from a file has no end that could be waited for
+        loop.add_reader(0, _reader_gone, task)
     try:
         finished = await judge(request, stream.emit)
     except asyncio.CancelledError:
+        if strays:
+            return _failed(strays[0], stream)
+        said = "interrupted: the targets were ended, and no results were written"
+        payload = {"error": "interrupted", "message": said, "exit": EXIT_HARNESS}
+        with contextlib.suppress(BrokenPipeError):
+            stream.emit(Message(kind="failed", payload=payload))
         return EXIT_HARNESS
     except BaseException as error:  # noqa: BLE001  (whatever it is, the front must be told)
         return _failed(_cause(error), stream)
     stream.emit(finished)
     return int(finished.payload["exit"])
+
+
+def _reader_gone(task: asyncio.Task[int]) -> None:
+    """Standard input is at its end: whoever asked is gone, and nobody reads the stream."""
+    if not os.read(0, 4096):
+        asyncio.get_running_loop().remove_reader(0)
+        task.cancel()
+
+
+def _more_descriptors() -> None:
+    """Every world holds some fifteen; the usual soft limit of 1024 is for programs with less to watch."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MANY_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MANY_DESCRIPTORS)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _failed(error: BaseException, stream: _Stream) -> int:
@@ -98,6 +131,7 @@ def _failed(error: BaseException, stream: _Stream) -> int:
 
 def main() -> int:
     """Read the request, work, return the exit code."""
+    _more_descriptors()
     stream = _Stream()
     try:
         request = parse_request(sys.stdin.readline())

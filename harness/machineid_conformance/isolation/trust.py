@@ -96,7 +96,8 @@ def _rendered(pem: bytes) -> tuple[str, bytes, bytes]:
 
 def write_trust(authority: Path, folder: Path) -> None:
     """Fill ``folder``: ``ca.pem``; ``cacerts``, in place of a JVM's own; ``named.p12``, for a JVM's options; ``certs``, in place of
-    /etc/ssl/certs."""
+    /etc/ssl/certs.
+    """
     pem = authority.read_bytes()
     name, named, own = _rendered(pem)
     certs = folder / "certs"

@@ -190,8 +190,9 @@ def excerpt(failure: Failure, style: Style) -> list[str]:
     lines: list[str] = []
     before = shown[0].seq - 1 if shown else 0
     for event in shown:
-        if event.seq != before + 1:
-            lines.append(style.paint(f"       {style.symbol('dots')} {event.seq - before - 1} lines", "dim"))
+        if missing := event.seq - before - 1:
+            word = "line" if missing == 1 else "lines"
+            lines.append(style.paint(f"       {style.symbol('dots')} {missing} {word}", "dim"))
         lines.append(timeline.line(event, style, mark=event.seq == violating))
         before = event.seq
     return lines

@@ -18,6 +18,8 @@ COLUMNS: Sequence[tuple[str, Sequence[str], Colour]] = (
 )
 """Heading, the statuses of results.json that it counts, and its colour where it is not zero."""
 
+GAP = 2  # columns between two columns of the table
+
 OPTIONAL = ("xfail", "info")  # columns that stand only where they hold something
 
 VERDICT_COLOURS: Mapping[str, Colour] = {"conforming": "green", "non-conforming": "red", "inconclusive": "yellow"}
@@ -72,13 +74,13 @@ def table(rows: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
     ]
     first = max([len(area) for area in areas] + [len("rules")]) + 2
     lines = [
-        style.paint("  " + " " * first + "".join(f"{heading:>{len(heading) + 3}}" for heading, _, _ in columns), "dim")
+        style.paint("  " + " " * first + "".join(f"{heading:>{len(heading) + GAP}}" for heading, _, _ in columns), "dim")
     ]
     for area, counts in areas.items():
         cells = ""
         for heading, statuses, colour in columns:
             number = sum(counts.get(status, 0) for status in statuses)
-            width = len(heading) + 3
+            width = len(heading) + GAP
             cells += (
                 style.paint(f"{number:>{width}}", colour)
                 if number
