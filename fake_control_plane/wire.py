@@ -228,7 +228,10 @@ class Wire:
                 raise ClientGone(self._ending)
             piece, view = view[:CHUNK], view[CHUNK:]
             if self._tls is not None and piece:
-                self._tls.write(piece)
+                try:
+                    self._tls.write(piece)
+                except ssl.SSLError:  # the client's end of the TLS stream is closed: it takes no record any more
+                    raise ClientGone(self._ending or "reset") from None
                 self._outgoing += self._encrypted.read()
             else:
                 self._outgoing += piece

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,16 +123,26 @@ def engine(
     """The same with the engine's process alone: ``request`` are fields of ``engine.stream.Request``. Each message is validated."""
     project = place(folder, config_text, files)
     asked = {"root": str(project), "config": "machineid-conformance.toml", "report": str(folder / "report"), **request}
-    done = subprocess.run(
-        command,
-        cwd=project,
-        env={**clean_environment(), **(environment or {})},
-        input=json.dumps(asked) + "\n",
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LIMIT,
-    )
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as stderr,
+        subprocess.Popen(
+            command,
+            cwd=project,
+            env={**clean_environment(), **(environment or {})},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # It stays open: its end tells the engine that nobody waits any more.
+        process.stdin.write(json.dumps(asked) + "\n")
+        process.stdin.flush()
+        stdout = process.stdout.read()
+        stderr.seek(0)
+        done = subprocess.CompletedProcess(command, process.wait(LIMIT), stdout, stderr.read())
     return _collect(done, folder / "report", stream=True)
 
 

@@ -17,9 +17,10 @@ import cryptography
 import trustme
 
 import machineid_conformance
+from machineid_conformance.isolation.api import AllGone, MainExited
 from machineid_conformance.isolation.probe import probe
 from machineid_conformance.isolation.spawn import Spawner
-from tests.isolation.support import opened, place, require, run_python
+from tests.isolation.support import Seen, opened, place, require, run_python
 
 PACKAGE = str(Path(machineid_conformance.__file__).parent.parent)
 ENGINE = """
@@ -126,6 +127,27 @@ def test_the_end_of_the_spawner_does_not_end_a_world_but_its_own_channel_does() 
         async with opened(here.spec(), spawner=spawner) as world:
             await spawner.close()
             assert (await run_python(world, "print(1)")).output() == b"1\n"
+
+    with place() as here:
+        asyncio.run(go())
+
+
+def test_where_proc_is_masked_a_subreaper_does() -> None:
+    """The same world without a pid namespace: the daemon is known, killed, and gone."""
+    script = "import os, time\nif os.fork() == 0:\n os.setsid()\n if os.fork() == 0: time.sleep(1000)\n os._exit(0)\nos.wait()"
+
+    async def go() -> None:
+        spawner = await Spawner.start()
+        spawner.own_pids = False
+        async with opened(here.spec(), spawner=spawner) as world:
+            await world.start(command=[sys.executable, "-c", script], environment={})
+            seen = Seen()
+            exited = await seen.until(world, MainExited)
+            assert len(exited.left) == 1
+            assert (await world.busy())[0] > 0
+            assert await world.kill() == exited.left
+            await seen.until(world, AllGone)
+        await spawner.close()
 
     with place() as here:
         asyncio.run(go())

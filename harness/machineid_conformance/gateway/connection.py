@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from fake_control_plane.answers import Answer
 from fake_control_plane.api import PREFIX
 from fake_control_plane.faults.api import ClientGone, ListenerFault
-from fake_control_plane.faults.redirect import is_followed
+from fake_control_plane.faults.redirect import REDIRECT_HOST, is_followed
 from fake_control_plane.hello import NO_APPLICATION_PROTOCOL
 from fake_control_plane.http1 import HTTP2_PREFACE, METHODS, BadRequest, Head, RequestReader, refuse, render
 from fake_control_plane.wire import HandshakeFailed, Wire
@@ -241,7 +241,7 @@ class Connection:
                 f"the client finished the handshake with the {flaw} certificate and sent its request"
             )
             return await serve_dangled_allow(channel, reader, head, host=host, close=True)
-        if is_followed(host, target):
+        if (control or host == REDIRECT_HOST) and is_followed(host, target):
             return await serve_dangled_allow(channel, reader, head, host=host)
         if control:
             if self._address is None and not self._wire.secure and await self._refused_by_proxy(host):

@@ -41,6 +41,7 @@ class ControlExchange:
         self._began = began
         self._close = close
         self._head_only = head_only
+        self._seen_gone = False  # a fault that has seen the client go may send to its half-closed socket all the same
         self.left_at: float | None = None
         """When the client left, if it did while the ruling was awaited."""
 
@@ -50,7 +51,7 @@ class ControlExchange:
 
     async def send_answer(self, answer: Answer) -> None:
         """One whole response."""
-        await self._wire.send(self.render(answer))
+        await self._wire.send(self.render(answer), half_closed=self._seen_gone)
 
     def render(self, answer: Answer) -> bytes:
         """The bytes of one whole response."""
@@ -62,6 +63,7 @@ class ControlExchange:
         passing = asyncio.ensure_future(self._director.pause(within))
         try:
             await asyncio.wait((leaving, passing), return_when=asyncio.FIRST_COMPLETED)
+            self._seen_gone = leaving.done()
             return leaving.result() if leaving.done() else None
         finally:
             await cancelled(leaving, passing)

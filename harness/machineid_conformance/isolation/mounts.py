@@ -283,6 +283,7 @@ class Tree:
     def _working_folder(self) -> None:
         cwd, workdir = self.layout.cwd, self.layout.workdir
         with stage("working folder"):
+            os.makedirs(cwd, exist_ok=True)  # it may be below /run, which is empty so far
             if workdir == "copy":
                 mount(f"{FOLDER}/copy", cwd, None, MS_BIND)
                 return

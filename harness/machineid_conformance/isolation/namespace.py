@@ -69,7 +69,11 @@ async def open_world(spec: WorldSpec, *, spawner: Spawner) -> World:
             channel.close()
             raise
         if message["report"] == "ready":
-            return NamespaceWorld(spec, channel, cwd=cwd, fds=fds)
+            try:
+                return NamespaceWorld(spec, channel, cwd=cwd, fds=fds)
+            except BaseException:
+                channel.close()
+                raise
         channel.close()
         if own_pids and message["stage"] == "mount proc":
             spawner.own_pids = False  # /proc is masked here: a subreaper does in place of the pid namespace
@@ -132,7 +136,8 @@ class NamespaceWorld(SupervisedWorld):
     mode: Literal["namespace", "proxy"] = "namespace"
 
     def __init__(self, spec: WorldSpec, channel: Channel, *, cwd: Path, fds: list[int]) -> None:
-        super().__init__(spec, channel, cwd=cwd, watcher=FolderWatcher(fds[5]))
+        watcher = FolderWatcher(fds[5])
+        super().__init__(spec, channel, cwd=cwd, watcher=watcher)
         gateway, control, self._dns, self._tap = (socket.socket(fileno=fd) for fd in fds[:4])
         os.close(fds[4])
         self._upper = fds[6] if len(fds) > 6 else None

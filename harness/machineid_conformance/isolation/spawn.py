@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import machineid_conformance
+from machineid_conformance.isolation.api import IsolationError
 from machineid_conformance.isolation.wire import Channel
 
 START = """\
@@ -57,11 +58,14 @@ class Spawner:
         """Ask for a world; the returned channel carries ``ready`` or ``failed``, and is then the supervisor's.
 
         Raises:
-            OSError: the spawner has ended.
+            IsolationError: the spawner has ended.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._channel.send(request, (theirs.fileno(),))
+        except OSError as error:
+            ours.close()
+            raise IsolationError(f"the process that starts worlds has ended ({error}); see standard error") from error
         except BaseException:
             ours.close()
             raise

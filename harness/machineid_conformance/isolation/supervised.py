@@ -72,7 +72,7 @@ class SupervisedWorld:
         try:
             reply, _ = await self._ask(order, tuple(write for _, write in pipes.values()))
             if number := reply.get("errno"):
-                raise OSError(number, f"cannot execute {command[0]!r}: {os.strerror(number)}", command[0])
+                raise cannot_execute(command[0], number)
         except BaseException:
             for stream in pipes:
                 self._forget(start, stream)
@@ -244,7 +244,11 @@ class SupervisedWorld:
         self._read_logs(everything=everything)
 
     def _is_log(self, path: str) -> bool:
-        return any(fnmatch.fnmatchcase(path, pattern.removeprefix("./")) for pattern in self._spec.logs)
+        """``path`` is relative to the working folder; a glob may be, or be absolute and below it."""
+        return any(
+            fnmatch.fnmatchcase(path, pattern.removeprefix("./").removeprefix(f"{self._spec.cwd}/"))
+            for pattern in self._spec.logs
+        )
 
     def _follow(self, path: str, *, fresh: bool) -> None:
         if fresh:
@@ -321,6 +325,16 @@ class SupervisedWorld:
                 remove_tree(entry)
             else:
                 entry.unlink()
+
+
+def cannot_execute(command: str, number: int) -> OSError:
+    """What exec said, as one of the two errors that ``World.start`` may raise, where it is one of them in essence."""
+    words = f"cannot execute {command!r}: {os.strerror(number)}"
+    if number == errno.ENOEXEC:
+        return PermissionError(number, f"{words} (a script needs a first line such as #!/bin/sh)", command)
+    if number == errno.ENOTDIR:
+        return FileNotFoundError(number, words, command)
+    return OSError(number, words, command)
 
 
 def unreachable(number: int) -> bool:

@@ -114,12 +114,22 @@ def trust_binds(command: Sequence[str], cwd: Path) -> list[tuple[str, str]]:
     binds = [("certs", FOLDER)] if Path(FOLDER).is_dir() else []
     binds += [("ca.pem", path) for path in BUNDLES if not path.startswith(f"{FOLDER}/") and Path(path).is_file()]
     binds += [("cacerts", path) for path in JAVA_STORES if not path.startswith(f"{FOLDER}/") and Path(path).is_file()]
+    binds += [("cacerts", str(path)) for path in java_stores()]
     for interpreter in interpreters(command, cwd):
         binds += [("ca.pem", str(path)) for path in packaged_bundles(interpreter)]
     seen: dict[str, tuple[str, str]] = {}
     for source, target in binds:
         seen.setdefault(os.path.realpath(target), (source, target))
     return list(seen.values())
+
+
+def java_stores() -> list[Path]:
+    """The key stores of the Java that JAVA_HOME names and of the one on the path."""
+    homes = [Path(home)] if (home := os.environ.get("JAVA_HOME")) else []
+    if java := shutil.which("java"):
+        homes.append(Path(os.path.realpath(java)).parent.parent)
+    stores = [home / below for home in homes for below in ("lib/security/cacerts", "jre/lib/security/cacerts")]
+    return [store for store in stores if store.is_file() and not os.path.realpath(store).startswith(f"{FOLDER}/")]
 
 
 def interpreters(command: Sequence[str], cwd: Path, path: str | None = None) -> list[Path]:

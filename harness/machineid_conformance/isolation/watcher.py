@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from machineid_conformance.isolation import linux
+from machineid_conformance.isolation.api import IsolationError
 
 How = Literal["created", "written", "removed"]
 
@@ -39,7 +40,13 @@ class FolderWatcher:
     def __init__(self, folder: int, *, descend: Callable[[str], bool] | None = None) -> None:
         self.folder = folder
         self.complete = True
-        self.fd = linux.inotify_init()
+        try:
+            self.fd = linux.inotify_init()
+        except OSError as error:
+            os.close(folder)
+            raise IsolationError(
+                f"files cannot be watched: {error}. Remedy: sudo sysctl -w fs.inotify.max_user_instances=1024, or fewer jobs"
+            ) from error
         self._descend = descend or (lambda path: PurePosixPath(path).name not in NOT_WATCHED)
         self._folders: dict[int, str] = {}
         self.files = tuple(self._watch(""))
@@ -132,6 +139,9 @@ class FolderWatcher:
                             yield inside
             except PermissionError:
                 continue
+            except OSError:
+                self.complete = False  # ENOSPC: the limit of watches; what is not watched is still in files_written
+                return
             finally:
                 os.close(fd)
 

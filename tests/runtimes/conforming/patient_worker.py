@@ -54,7 +54,8 @@ def register():
 def healthy():
     try:
         return control("GET", "usage")[0] == 200
-    except (OSError, http.client.HTTPException):
+    except (OSError, http.client.HTTPException) as error:
+        log(event="unreachable", device=DEVICE, reason=repr(getattr(error, "reason", error)))
         return False
 
 
