@@ -107,6 +107,18 @@ class Wire:
             pass
         return len(self._buffer)
 
+    def stirs(self) -> bool:
+        """Whether the client has ended, or something of it waits in the socket that was not yet taken in; nothing is taken."""
+        if self._closed or self._ending is not None:
+            return True
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True
+        return True
+
     def ahead(self) -> bytes:
         """What can be received without waiting; it is not taken."""
         self.look()

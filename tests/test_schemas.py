@@ -79,10 +79,6 @@ group = "upload"
 [[targets.worker.effects]]
 match = { stdout = "^sent " }
 
-[[targets.worker.effects]]
-match = { host = "llm.example" }
-persona = "openai"
-
 [targets.hook]
 command = "python hook.py"
 devices = ["a", "b"]

@@ -32,7 +32,7 @@ class Receipt:
     waited: float = 0.0
 
 
-class ClientGone(Exception):
+class ClientGone(Exception):  # noqa: N818  (not an error of anybody: clients go)
     """The client closed or reset the connection first. ``how`` is ``fin``, ``reset`` or ``tls-alert``."""
 
     def __init__(self, how: Literal["fin", "reset", "tls-alert"]) -> None:
@@ -94,6 +94,7 @@ class Fault:
 class AnswerFault(Fault):
     async def deliver(self, exchange: Exchange) -> Receipt:
         """Do the damage on this exchange and say how it went. ClientGone may be let through: it means not delivered."""
+        del exchange
         raise LookupError(self.name)
 
 

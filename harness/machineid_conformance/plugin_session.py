@@ -51,6 +51,7 @@ class ConformancePlugin:
         self._folder: Path | None = None
         self._coverage_lifted = self._only and self._lift_coverage()
         self._stopped_early = False
+        self._failures = 0
         if self._input is not None:
             self.context.shown.style = Style(width=self._input.get(WIDTH, 100))
 
@@ -64,11 +65,7 @@ class ConformancePlugin:
         path = self.plan.configuration.path
         names = {"command"} if path is None else {str(path)}
         given = [*config.args, *(getattr(config.option, "machineid_paths", None) or [])]
-        ours = [
-            argument
-            for argument in given
-            if "::" in argument and self._first(argument, path is not None) in names
-        ]
+        ours = [argument for argument in given if "::" in argument and self._first(argument, path is not None) in names]
         config.option.machineid_ids = known or ours
         config.args = [] if self._only else [argument for argument in config.args if argument not in ours]
         return tuple("::".join(argument.split("::")[1:]) for argument in config.option.machineid_ids)
@@ -184,6 +181,24 @@ class ConformancePlugin:
             self._start(self._spool_path())
             self._check_start()
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """End the engine when the session has its last failure (-x, --maxfail).
+
+        xdist's controller lets each worker finish the item that it is at; one that waits for the engine would wait for
+        all that the engine has still to do.
+        """
+        self._failures += report.failed and not hasattr(report, "wasxfail")
+        maxfail: int = self._config.getvalue("maxfail")
+        if self._engine is not None and maxfail and self._failures >= maxfail:
+            self._stop()
+
+    def _stop(self) -> None:
+        assert self._engine is not None
+        if not self._stopped_early:
+            self._stopped_early = True
+            self._engine.terminate()
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Read the stream to its end.
@@ -194,8 +209,7 @@ class ConformancePlugin:
             return
         try:
             if exitstatus in STOPPED or session.shouldstop or session.shouldfail:
-                self._stopped_early = True
-                self._engine.terminate()
+                self._stop()
             if self._ledger.failure is None:
                 self._ledger.rest()
         except engine.EngineFailed as failed:

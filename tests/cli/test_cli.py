@@ -88,10 +88,9 @@ def test_a_command_needs_no_configuration(folder: Path, play: Play) -> None:
 
 
 def test_every_option_reaches_the_engine(folder: Path, play: Play) -> None:
-    cli.main(
-        "run --config machineid-conformance.toml --target worker --rule stop/* --rule startup/gate --scenario baseline "
-        "--boundary 2 --variant v --profile low --jobs 3 --speed 1 --isolation proxy --strict --report out".split()
-    )
+    selection = "--target worker --rule stop/* --rule startup/gate --scenario baseline --boundary 2 --variant v"
+    conditions = "--profile low --jobs 3 --speed 1 --isolation proxy --strict --report out"
+    cli.main(["run", "--config", "machineid-conformance.toml", *selection.split(), *conditions.split()])
     [request] = requests(folder)
     assert request == {
         "root": str(folder), "config": "machineid-conformance.toml", "command": None, "device": None,
@@ -122,7 +121,9 @@ def test_what_the_engine_cannot_do_is_its_message_and_exit_code(
     assert "the disk is full" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["run", "--boundary", "0"], ["run", "--profil", "low"], ["rules", "--", "x"], ["drill"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["run", "--boundary", "0"], ["run", "--profil", "low"], ["rules", "--", "x"], ["drill"]]
+)
 def test_usage_errors_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
         cli.main(arguments)
@@ -159,7 +160,11 @@ def test_replay_runs_one_case_with_its_timeline(folder: Path, play: Play, capsys
     assert sum(line.startswith(">") for line in out) == 1
     assert out[-1] == "  violation   effect 1 started after the deny"
     request = requests(folder)[1]
-    assert (request["targets"], request["scenario_globs"], request["boundary"]) == (["worker"], ["revoke-at-boundary"], 2)
+    assert (request["targets"], request["scenario_globs"], request["boundary"]) == (
+        ["worker"],
+        ["revoke-at-boundary"],
+        2,
+    )
     # The results of the session that is replayed are still there.
     assert request["report"] == str(folder / ".machineid-conformance" / "replay")
     assert len(json.loads((folder / ".machineid-conformance" / "results.json").read_text())["targets"][0]["runs"]) > 2

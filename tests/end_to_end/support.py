@@ -93,13 +93,14 @@ def judge(
     environment: Mapping[str, str] | None = None,
     command: Sequence[str] = (*CLI, "run"),
 ) -> Judged:
-    """Write the configuration and the files into ``folder`` and run the command line there; its report is in ``folder/report``.
+    """Write the configuration and the files into ``folder`` and run the command line, or pytest, there; its report is
+    in ``folder/report``.
 
     Whatever is written is validated: results.json and every line of every trace.
     """
     project = place(folder, config_text, files)
     done = subprocess.run(
-        [*command, "--report", str(folder / "report"), *arguments],
+        [*command, f"--{'machineid-' if 'pytest' in command else ''}report={folder / 'report'}", *arguments],
         cwd=project,
         env={**clean_environment(), **(environment or {})},
         stdin=subprocess.DEVNULL,

@@ -188,7 +188,7 @@ else:
 def test_stop_and_continue_and_what_busy_says(inside: Inside) -> None:
     async def body(world: World) -> None:
         seen = await started(world, "print('up', flush=True)\nwhile True: pass", b"up\n")
-        while not (await world.busy())[1]:
+        while not (await world.busy())[1] or (await world.busy())[0] == 0:  # counted in ticks of 10 ms
             pass
         await world.signal(signal.SIGSTOP)
         while (await world.busy())[1]:

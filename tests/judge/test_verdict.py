@@ -56,7 +56,7 @@ FAIL = Observation(outcome="fail", findings=(Finding(run="worker/literal", messa
 
 
 def result(rule: Scripted, runs: int | None = None, fault_free: Baseline | None = None) -> RuleResult:
-    cases = [Trace(rule.id).spawn().case() for _ in range(len(rule.said) if runs is None else runs)]
+    cases = [Trace(rule.id).spawn().end().case() for _ in range(len(rule.said) if runs is None else runs)]
     judged = [(case, judge_run(case, {rule.id: rule})) for case in cases]
     (found,) = conclude(judged, {rule.id: rule}, target(), fault_free or baseline())
     return found

@@ -64,14 +64,16 @@ class Repository:
 
     def environment(self) -> dict[str, str]:
         """Ours, without what the session that runs these tests put there."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_", "COVERAGE_"))}
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_", "COVERAGE_"))
+        }
         alone = {} if self.neighbours else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         return {**kept, **alone, "PYTHONPATH": str(self.aside), "COLUMNS": "100"}
 
     def command(self, *arguments: str) -> list[str]:
         named = [] if self.neighbours else ["-p", "machineid_conformance.plugin"]
         named += ["-p", "xdist"] if "-n" in arguments and not self.neighbours else []
-        return [sys.executable, "-m", "pytest", "-p", "scripted", "-p", "no:cacheprovider", *named, *arguments]
+        return [sys.executable, "-m", "pytest", "-p", "scripted", *named, *arguments]
 
     def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

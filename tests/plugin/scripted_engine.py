@@ -99,7 +99,9 @@ class Play:
         write_trace(self.report / trace, run=run, target=target, scenario=scenario, boundary=boundary)
         case = {"target": target, "run": run, "scenario": scenario.id, "boundary": boundary, "variant": None}
         say("run-started", **case)
-        rules = {rule: {"outcome": "pass", "reason": None, "level": "MUST", "findings": []} for rule in scenario.rules}
+        rules: dict[str, dict[str, Any]] = {
+            rule: {"outcome": "pass", "reason": None, "level": "MUST", "findings": []} for rule in scenario.rules
+        }
         for failing in self.play.get("fail", ()):
             if self._meant(failing, target, scenario, boundary):
                 finding = {
@@ -113,7 +115,15 @@ class Play:
                 rules[starved["rule"]] |= {"outcome": "uncounted", "reason": starved["reason"]}
         timing = {"seconds": 0.5, "wall_seconds": 0.25}
         say("run-judged", **case, subject=scenario.sweep, trace=trace, rules=rules, **timing)
-        return {"id": run, "scenario": scenario.id, "boundary": boundary, "variant": None, "trace": trace, "speed": 1, "rules": rules}
+        return {
+            "id": run,
+            "scenario": scenario.id,
+            "boundary": boundary,
+            "variant": None,
+            "trace": trace,
+            "speed": 1,
+            "rules": rules,
+        }
 
     @staticmethod
     def _meant(failing: dict[str, Any], target: str, scenario: Scenario, boundary: int | None) -> bool:
@@ -131,7 +141,14 @@ class Play:
             cases = {name: [n for n in ns if n in (None, self.request["boundary"])] for name, ns in cases.items()}
         left_out = self.play.get("left_out", {})
         planned = {name: len(ns) for name, ns in cases.items()}
-        say("planned", target=target, runs=sum(planned.values()), scenarios=planned, left_out=left_out, isolation="namespace")
+        say(
+            "planned",
+            target=target,
+            runs=sum(planned.values()),
+            scenarios=planned,
+            left_out=left_out,
+            isolation="namespace",
+        )
         runs: list[dict[str, Any]] = []
         for scenario in scenarios:
             mine = [self.run(target, scenario, boundary) for boundary in cases[scenario.id]]
@@ -141,7 +158,7 @@ class Play:
                 os.write(2, str(self.play["crash"]).encode())
                 sys.exit(7)
             if self.play.get("wait"):
-                signal.sigwait([signal.SIGTERM])
+                wait_to_be_ended()
                 self.narrowed = True
                 break
         return self.judged(target, runs)
@@ -151,7 +168,8 @@ class Play:
         for run in runs:
             for rule, seen in run.pop("rules").items():
                 row = rows.setdefault(
-                    rule, {"id": rule, "level": seen["level"], "status": "pass", "runs": 0, "reason": None, "findings": []}
+                    rule,
+                    {"id": rule, "level": seen["level"], "status": "pass", "runs": 0, "reason": None, "findings": []},
                 )
                 row["runs"] += 1
                 if seen["outcome"] == "fail":
@@ -162,7 +180,13 @@ class Play:
         statuses = {row["status"] for row in rows.values()}
         complete = not self.narrowed
         starved = any(row["status"] == "inconclusive" and row["level"] == "MUST" for row in rows.values())
-        verdict = "non-conforming" if statuses & {"fail", "xfail"} else "conforming" if complete and not starved else "inconclusive"
+        verdict = (
+            "non-conforming"
+            if statuses & {"fail", "xfail"}
+            else "conforming"
+            if complete and not starved
+            else "inconclusive"
+        )
         latency = {
             "runs": 9, "change_to_deny": {"min": 0.1, "median": 0.2, "p95": 0.3, "max": 0.3}, "deny_to_end": {},
             "change_to_last_effect": {"min": 0, "median": 0.1, "p95": 0.15, "max": 0.2}, "effects_after_deny": 0,
@@ -190,6 +214,24 @@ class Play:
         results.write_text(json.dumps({"schema": 1, "complete": complete, "verdict": verdict, "targets": targets}))
         say("finished", results=str(results), verdict=verdict, complete=complete, exit=code)
         return code
+
+
+class EndedError(Exception):
+    pass
+
+
+def end(number: int, frame: object) -> None:
+    raise EndedError
+
+
+def wait_to_be_ended() -> None:
+    """Until SIGTERM, or until nobody holds our standard input any more."""
+    signal.signal(signal.SIGTERM, end)
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+        sys.stdin.read()
+    except EndedError:
+        pass
 
 
 def main() -> int:

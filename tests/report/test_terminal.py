@@ -85,7 +85,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
 
 
 class Terminal(io.StringIO):
-    encoding = "utf-8"  # type: ignore[assignment]
+    encoding = "utf-8"
 
     def isatty(self) -> bool:
         return True
@@ -109,7 +109,9 @@ def test_colour_on_a_terminal_only(stream: io.StringIO, environment: dict[str, s
 def session(runs: int) -> list[Message]:
     def judged(number: int) -> Message:
         rules = {"stop/exits": {"outcome": "fail" if number == 3 else "pass"}}
-        return Message(kind="run-judged", payload={"target": "worker", "run": f"r{number}", "scenario": "x", "rules": rules})
+        return Message(
+            kind="run-judged", payload={"target": "worker", "run": f"r{number}", "scenario": "x", "rules": rules}
+        )
 
     planned = Message(kind="planned", payload={"target": "worker", "runs": runs, "isolation": "namespace"})
     started = Message(kind="run-started", payload={"target": "worker", "run": "r1", "scenario": "x", "boundary": 2})

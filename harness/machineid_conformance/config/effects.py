@@ -14,6 +14,7 @@ from machineid_conformance.trace.events import Role
 
 ROLES: tuple[Role, ...] = typing.get_args(Role)
 PERSONAS = ("openai",)
+"""Personas that the configuration format knows and this version cannot play."""
 
 EFFECT_KEYS = ("match", "role", "label", "device", "answers", "group", "persona")
 MATCH_KEYS = ("method", "host", "path", "body", "stdout", "file", "tcp", "smtp")
@@ -41,6 +42,14 @@ def effect(table: Table) -> EffectRule:
         raise table.error(
             "stands beside answers", "persona", expected="one of persona and answers: either scripts the answers"
         )
+    if table.has("persona"):
+        persona = table.choice("persona", "", PERSONAS)
+        raise table.error(
+            f"the persona {persona!r} is not available in this version",
+            "persona",
+            expected="answers",
+            hint="script what the API would say: answers = [ { json = { choices = [] } } ]",
+        )
     return EffectRule(
         match=match,
         role=typing.cast("Role", table.choice("role", "", ROLES)) if table.has("role") else None,
@@ -48,7 +57,6 @@ def effect(table: Table) -> EffectRule:
         device=table.text("device"),
         answers=tuple(_answer(item) for item in table.tables("answers", ANSWER_KEYS)),
         group=table.text("group"),
-        persona=table.choice("persona", "", PERSONAS) if table.has("persona") else None,
     )
 
 

@@ -9,6 +9,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from fake_control_plane.certificates import Authority
 from fake_control_plane.state import ControlPlane
+from machineid_conformance.config import templates
 from machineid_conformance.config.model import Target
 from machineid_conformance.engine.console import Console
 from machineid_conformance.engine.director import RunDirector
@@ -177,6 +179,13 @@ class Run:
             SetupError: setup failed, or the command cannot be executed.
             IsolationError: a world could not be made.
         """
+        try:
+            return await self._execute()
+        except SetupError as error:
+            # A command line may hold the org key, and what a person's own script prints may hold what its environment holds.
+            raise SetupError(self._redactor.text(str(error))) from None
+
+    async def _execute(self) -> Ran:
         plan, director = self.plan, self.director
         await _host_command(plan.target.setup, plan.target, "setup")
         started = time.monotonic()
@@ -231,8 +240,9 @@ class Run:
 
     async def _open_instance(self, stack: AsyncExitStack, number: int, target: Target, n: int) -> None:
         folder = await stack.enter_async_context(_folder(self.session.scratch))
-        port = _port_of(target)
-        device = _device_of(target, n)
+        target = _of_instance(target, n)
+        port = _port_of(target, self.session.mode)
+        device = next(iter(target.devices_of(n)), None)
         values = {"org_key": self.console.key, "device": device or "", "port": str(port or ""), "n": str(n)}
         command = tuple(_substitute(part, values, n) for part in target.command)
         world = await self.session.open_world(
@@ -265,8 +275,9 @@ class Run:
     def _preregister(self) -> None:
         """Devices that the scenario acts on before the start must exist; a preregistered target's always do."""
         devices = set[str]()
-        if self.plan.target.preregistered:
-            devices.update(self.plan.target.devices)
+        for target in (self.plan.target, *self.plan.companions):
+            if target.preregistered:
+                devices.update(target.devices)
         for step in self.director.pending:
             if step.at.subject == "start" and step.do.kind in ("revoke", "restore", "remove"):
                 devices.add(self.director.subject_device() if step.do.argument == "$device" else str(step.do.argument))
@@ -519,20 +530,23 @@ async def _host_command(command: str | None, target: Target, what: str) -> None:
         )
 
 
-def _device_of(target: Target, n: int) -> str | None:
-    if not target.devices:
-        return None
-    return (
-        target.devices[n - 1] if target.instances > 1 and len(target.devices) >= target.instances else target.devices[0]
-    )
+def _of_instance(target: Target, n: int) -> Target:
+    """The target as its n-th instance has it: ``{n}`` is filled in where an effect rule names a device."""
+    rules = (replace(rule, device=templates.fill(rule.device, n=n)) if rule.device else rule for rule in target.effects)
+    return replace(target, effects=tuple(rules))
 
 
-def _port_of(target: Target) -> int | None:
-    """The port that a pushed-to target listens on: any will do, its network is its own; ``listen`` may fix one."""
+def _port_of(target: Target, mode: str) -> int | None:
+    """The port that a pushed-to target listens on; ``listen`` may fix one. In a namespace any will do, its network is its own."""
     if target.stimulus is None:
         return None
     fixed = re.search(r":(\d+)(?:/|$)", target.stimulus.listen)
-    return int(fixed[1]) if fixed else 18080
+    if fixed:
+        return int(fixed[1])
+    if mode == "namespace":
+        return 18080
+    with socket.create_server(("127.0.0.1", 0)) as free:  # runs beside each other share this machine's ports
+        return int(free.getsockname()[1])
 
 
 def _substitute(text: str, values: Mapping[str, str], n: int) -> str:

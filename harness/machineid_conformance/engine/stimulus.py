@@ -122,6 +122,7 @@ class Stimulation:
         status = None
         with suppress(Exception):
             status = answer.parser.get_status_code() or None
+        await self.instance.gateway.caught_up()
         self.director.record(StimulusAnswered(stimulus=number, status=None if error else status, error=error))
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from machineid_conformance.config.model import Target
+from machineid_conformance.config import templates
+from machineid_conformance.config.model import Match, Target
 from machineid_conformance.engine.plan import PlannedRun, baseline_runs, runs_of
 from machineid_conformance.engine.results import observation_json, target_json
 from machineid_conformance.engine.run import Ran, Run, Session, SetupError
@@ -136,11 +138,16 @@ class TargetSession:
     # -- one run ---------------------------------------------------------------------------------------------------------
 
     async def _execute(self, plan: PlannedRun) -> Ran:
-        async with self.slots.taken() as release:
-            if self.target.serial or self.target.workdir == "shared":
-                async with self.serial:
-                    return await self._run(plan, release)
+        # A run that must wait for its turn waits before it takes a place: the other targets' runs go on meanwhile.
+        one_by_one = self.target.serial or self.target.workdir == "shared" or self._port_is_shared
+        async with self.serial if one_by_one else nullcontext(), self.slots.taken() as release:
             return await self._run(plan, release)
+
+    @property
+    def _port_is_shared(self) -> bool:
+        """In proxy isolation a port that ``listen`` fixes is this machine's, and belongs to one run at a time."""
+        stimulus = self.target.stimulus
+        return stimulus is not None and self.session.mode == "proxy" and "port" not in templates.words(stimulus.listen)
 
     async def _run(self, plan: PlannedRun, release: Callable[[], None]) -> Ran:
         self.emit(
@@ -227,8 +234,8 @@ class TargetSession:
     def _conclude(self) -> dict[str, object]:
         assert self.baseline is not None
         judged = [self.judged[name] for name in sorted(self.judged)]
-        problems = [] if self.baseline.diagnosis is None else [self.baseline.diagnosis]
-        problems += self._unmatched_rules(judged)
+        diagnosis = self.baseline.diagnosis
+        problems = [diagnosis] if diagnosis is not None else self._unmatched_rules(judged)
         results = verdict.conclude(
             [(one.case, one.observations) for one in judged], self.rules, self.target, self.baseline,
         )  # fmt: skip
@@ -250,26 +257,34 @@ class TargetSession:
 
     def _unmatched_rules(self, judged: Sequence[Judged]) -> list[str]:
         """An effect rule that matches nothing in any run is a mistake in the configuration until shown otherwise."""
-        effects = [event for one in judged for event in one.case.view.events if isinstance(event, EffectStarted)]
+        effects = [
+            event
+            for one in judged
+            for event in one.case.view.events
+            if isinstance(event, EffectStarted) and event.instance <= one.ran.run.instances  # others follow their own rules
+        ]
         matched = {event.rule for event in effects}
         seen = sorted({event.label for event in effects} | {_request(event) for event in effects if event.method})
         problems = []
         for number, rule in enumerate(self.target.effects):
             if number in matched or (rule.role in ("log", "release", "ignore") and not self.selection.everything):
                 continue
-            match = rule.match
-            wanted = (
-                match.tcp
-                or match.file
-                or match.stdout
-                or f"{match.method or '*'} {match.host or '*'}{match.path or ''}"
-            )
+            wanted = _words(rule.match)
             near = difflib.get_close_matches(wanted, seen, n=1, cutoff=0.0)
             problems.append(
                 f"effects[{number}] of target {self.target.name!r} ({wanted}) matched nothing in any run; "
                 + (f"the nearest request seen is {near[0]}" if near else "no effect was seen at all")
             )
         return problems
+
+
+def _words(match: Match) -> str:
+    """What a match looks for, as a request or connection would be written."""
+    other = match.tcp or match.file or match.stdout or ("smtp" if match.smtp else None)
+    if other is not None:
+        return other
+    body = f" with {match.body!r} in its body" if match.body else ""
+    return f"{match.method or '*'} {match.host or '*'}{match.path or ''}{body}"
 
 
 def _request(event: EffectStarted) -> str:

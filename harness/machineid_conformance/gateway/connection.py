@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from functools import partial
@@ -58,6 +59,7 @@ class Connection:
 
     async def serve(self) -> None:
         """To its end. Nothing is raised but cancellation."""
+        await self._site.caught_up()
         try:
             if self._address is None:
                 await self._serve_http()
@@ -68,6 +70,7 @@ class Connection:
             if self._channel is not None:
                 self._channel.closed("target", gone.how)
         finally:
+            self._refusal_recorded()
             self._wire.close()
 
     # -- by destination --------------------------------------------------------------------------------------------------
@@ -152,6 +155,7 @@ class Connection:
             fault = site.director.listener_fault()
             if fault is not None and fault.layer == "tls" and self._is_control(name, None):
                 self._flawed = fault
+                site.refusals[wire] = asyncio.Event()
             if self._flawed is None:
                 await wire.start_tls(site.authority.context_for(name))
             elif self._flawed.certificate == "cut":
@@ -195,6 +199,12 @@ class Connection:
             await self._site.director.listener_fault_delivered(
                 fault, instance=self._site.instance, connection=self._open().number, evidence=evidence
             )
+        self._refusal_recorded()
+
+    def _refusal_recorded(self) -> None:
+        recorded = self._site.refusals.pop(self._wire, None)
+        if recorded is not None:
+            recorded.set()
 
     # -- HTTP ------------------------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 
 from fake_control_plane.answers import Answer
-from fake_control_plane.api import Request, parse
+from fake_control_plane.api import Call, Request, parse
 from fake_control_plane.faults.api import ClientGone
 from fake_control_plane.http1 import CONTINUE, Body, BodyCollector, Head, RequestReader, render
 from machineid_conformance.gateway import secrets
@@ -24,7 +24,21 @@ async def serve_control(channel: Channel, reader: RequestReader, head: Head, *, 
     call = parse(Request(method=head.method, target=target, headers=head.headers, body=body.prefix, host=host))
     if call.operation == "validate":
         site.boundary()
+    await site.caught_up()
     number, began = site.next_call(), director.clock()
+    site.owed[wire] = recorded = asyncio.Event()
+    try:
+        return await _answer(channel, head, call, number=number, began=began, host=host, target=target)
+    finally:
+        del site.owed[wire]
+        recorded.set()
+
+
+async def _answer(
+    channel: Channel, head: Head, call: Call, *, number: int, began: float, host: str, target: str
+) -> bool:
+    site, wire = channel.site, channel.wire
+    director = site.director
     left_at: float | None = None
 
     async def watch() -> None:

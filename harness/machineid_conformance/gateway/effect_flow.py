@@ -38,6 +38,7 @@ async def serve_effect(channel: Channel, reader: RequestReader, head: Head, requ
     ``PREFIX_LIMIT`` bytes) is there or stalls, because its role and the secrets in it may depend on that; ``since`` places it.
     """  # fmt: skip
     served = _Effect(channel, reader, head, request)
+    await channel.site.caught_up()
     try:
         await served.begin()
         return await served.answer()

@@ -93,6 +93,10 @@ class Gateway:
         finally:
             self._settling = False
 
+    async def caught_up(self) -> None:
+        """Wait until each control-plane call whose client has gone by now is recorded as given up."""
+        await self._site.caught_up()
+
     async def quiet(self, within: float = 1.0) -> bool:
         """After the target is gone: wait until everything that it had sent is served, at most ``within`` real seconds.
 

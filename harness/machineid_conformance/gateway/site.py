@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -53,6 +54,10 @@ class Site:
     http_ports: set[int] = field(default_factory=set)  # odd ports on which HTTP was spoken
     silent: set[Silent] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)  # whatever runs beside the connections
+    owed: dict[Wire, asyncio.Event] = field(default_factory=dict)
+    """Control-plane calls under way, each with what is set when its end is recorded."""
+    refusals: dict[Wire, asyncio.Event] = field(default_factory=dict)
+    """Handshakes that the client must refuse, likewise."""
     _row: tuple[str, int] | None = None
     _calls: int = 0
     _diagnosed: set[tuple[str, str]] = field(default_factory=set)
@@ -62,6 +67,22 @@ class Site:
         task = asyncio.get_running_loop().create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    async def caught_up(self) -> None:
+        """Wait until each call whose client has gone by now is recorded as given up.
+
+        The client went before it did what is to be recorded next, but its FIN may be read after that.
+        """
+        going = [recorded for wire, recorded in self.refusals.items() if wire.stirs()]
+        for wire, recorded in tuple(self.owed.items()):
+            wire.look()
+            if wire.ending is not None:
+                going.append(recorded)
+        for recorded in going:
+            if not recorded.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(QUIET):
+                        await recorded.wait()
 
     def next_call(self) -> int:
         """A number for a control-plane call, unique within this instance."""

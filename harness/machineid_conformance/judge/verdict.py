@@ -25,6 +25,8 @@ from machineid_conformance.judge.api import (
 
 Verdict = Literal["conforming", "non-conforming", "inconclusive"]
 
+_CUT_SHORT = "the trace stops before the end of the run: what is missing may hold a violation"
+
 
 def judge_run(case: Case, rules: Mapping[str, Rule]) -> dict[str, Observation]:
     """What one run says of the rules that its scenario names, and of those that every run is judged by.
@@ -47,9 +49,13 @@ def _observe(rule: Rule, case: Case) -> Observation:
     if case.view.voided is not None:
         return Observation(outcome="uncounted", reason=case.view.voided)
     try:
-        return rule.check(case)
+        observation = rule.check(case)
     except Exception as error:  # noqa: BLE001  (whatever a checker raises, the other rules are still judged)
         return _crash(error)
+    if observation.outcome == "pass" and case.view.ended is None:
+        # A disk that was full, a file that was cut: a violation that was seen stands, but nothing passes.
+        return Observation(outcome="uncounted", reason=_CUT_SHORT)
+    return observation
 
 
 def _crash(error: Exception) -> Observation:
@@ -92,7 +98,7 @@ class _Tally:
         if observation.outcome == "uncounted":
             reason = observation.reason or "no reason was given"
             self.uncounted.append((case.view.run, reason))
-            if reason.startswith("the checker crashed"):
+            if reason.startswith("the checker crashed") or reason == _CUT_SHORT:
                 self.crashed.append((case.view.run, reason))
         else:
             self.counted.append(case)

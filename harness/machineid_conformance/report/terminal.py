@@ -74,7 +74,9 @@ def table(rows: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
     ]
     first = max([len(area) for area in areas] + [len("rules")]) + 2
     lines = [
-        style.paint("  " + " " * first + "".join(f"{heading:>{len(heading) + GAP}}" for heading, _, _ in columns), "dim")
+        style.paint(
+            "  " + " " * first + "".join(f"{heading:>{len(heading) + GAP}}" for heading, _, _ in columns), "dim"
+        )
     ]
     for area, counts in areas.items():
         cells = ""

@@ -5,9 +5,11 @@ A checker that looks for a leaked key looks for the mark.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 ORG_KEY_MARK = "[redacted: org key]"
 OLD_KEY_MARK = "[redacted: old org key]"
@@ -22,6 +24,16 @@ LOOKS_SECRET = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
+_ESCAPE = re.compile(r"%[0-9A-F]{2}")
+
+
+def spellings(secret: str) -> set[str]:
+    """A secret as it stands in plain text, in a URL (RFC 3986, and a form's), in a JSON string, and in Python's ``repr``."""
+    urls = {quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    strings = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
+    # A URL's escapes are written in lower case as well (RFC 3986, 2.1).
+    return {secret} | strings | urls | {_ESCAPE.sub(lambda found: found[0].lower(), url) for url in urls}
+
 
 class Redactor:
     """Replaces known secrets, each by its mark, and then whatever looks like one."""
@@ -30,9 +42,9 @@ class Redactor:
         self._secrets = dict(secrets or {})
 
     def learn(self, secret: str, mark: str = SECRET_MARK) -> None:
-        """Know one more secret; values shorter than four characters are no secrets."""
+        """Know one more secret, as it is and as URLs, JSON and Python spell it; values shorter than four characters are none."""
         if len(secret) >= 4:
-            self._secrets[secret] = mark
+            self._secrets |= dict.fromkeys(spellings(secret), mark)
 
     def text(self, text: str) -> str:
         """The text with every secret replaced, the longest first."""
