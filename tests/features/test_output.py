@@ -60,8 +60,9 @@ gate("startup")
 
 
 def chatter():
-    while True:
-        out.write(b"chatter\\n")
+    pause = threading.Event()
+    while not pause.wait(0.01):  # 10,000 lines a second
+        out.write(b"chatter\\n" * 100)
         out.flush()
 
 
@@ -73,7 +74,7 @@ os._exit(0)
 
 
 def test_a_flood_is_taken_whole_and_holds_nothing_up(tmp_path: Path) -> None:
-    judged = judge(configure(tmp_path / "target", program=FLOOD))
+    judged = judge(configure(tmp_path / "target", program=FLOOD), options=("--jobs", "1"))
     assert judged.having("fail", "warn") == set(), judged.explain()
     for run in judged.runs():
         said = [event for event in run.of(Output) if event.stream == "stdout"]

@@ -134,7 +134,8 @@ def test_a_unix_socket_is_there_only_when_it_is_exposed(tmp_path: Path, redis: R
     if exposed:
         assert first == {'{"answer": ":"}'}
         assert redis.ask("GET", "permitted") == "3"
-        assert str(redis.path.parent) in judged.printed  # what was let through is said
+        assert judged.target()["let_through"] == [f"expose {redis.path.parent}"]
+        assert "let through: expose" in judged.printed
     else:
         assert len(first) == 1
         assert "failed" in first.pop()

@@ -103,6 +103,8 @@ def test_a_rule_that_does_not_apply_says_why_unless_a_run_shows_it_does() -> Non
     assert (result(rule).status, result(rule).reason) == ("not-applicable", "no reason to")
     shown = Scripted(PASS)
     shown.absent = "no reason to"
+    assert result(shown).status == "not-applicable"
+    shown.shown_by_runs = True
     assert result(shown).status == "pass"
     unseen = Scripted(SKIP)
     unseen.unseen = "never ends by itself"

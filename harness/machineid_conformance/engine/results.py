@@ -67,6 +67,8 @@ def target_json(
         "name": target.name,
         "profile": target.profile,
         "isolation": isolation,
+        "let_through": [f"passthrough {service}" for service in target.passthrough]
+        + [f"expose {path}" for path in target.expose],
         "verdict": verdict,
         "complete": complete,
         "problems": list(problems),

@@ -111,6 +111,7 @@ class Instance:
     gone: bool = True
     left: tuple[str, ...] = ()
     killed: tuple[str, ...] = ()
+    kill: asyncio.Event | None = None  # being killed; set when it is known what was
     splitters: dict[tuple[int, str], LineSplitter] = field(default_factory=dict)
     touched: dict[str, int] = field(default_factory=dict)  # path: effect number, while nothing else happened since
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -288,6 +289,7 @@ class Run:
         instance.gateway.restarted()
         instance.exited = instance.gone = False
         instance.left = instance.killed = ()
+        instance.kill = None
         self.director.record(
             Spawned(
                 instance=instance.number, start=instance.start + 1, command=instance.command, device=instance.device
@@ -349,6 +351,8 @@ class Run:
                 instance, event = self._ends[0]
                 if isinstance(event, MainExited):
                     await instance.gateway.quiet(QUIET_WITH_DESCENDANTS if event.left else QUIET_SECONDS)
+                elif instance.kill is not None:
+                    await instance.kill.wait()
                 self._drain()
                 self._ends.popleft()
                 self._note(instance, event)
@@ -475,7 +479,9 @@ class Run:
                     await instance.world.signal(signal.SIGTERM)
                 await self._wait_gone(instance, TERM_SECONDS)
             if not instance.gone:
+                instance.kill = asyncio.Event()
                 instance.killed = await instance.world.kill()
+                instance.kill.set()
                 await self._wait_gone(instance, None)
         finally:
             self.director.closing = closing

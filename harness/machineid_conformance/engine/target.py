@@ -23,11 +23,13 @@ from machineid_conformance.judge.baseline import build
 from machineid_conformance.judge.view import RunView
 from machineid_conformance.scenario.model import Scenario
 from machineid_conformance.scenario.needs import missing
-from machineid_conformance.trace.events import ControlFailed, EffectStarted
+from machineid_conformance.trace.events import ControlFailed, EffectStarted, FaultDelivered
 from machineid_conformance.trace.reader import read
 
 HOLD_WITHOUT_DEADLINE = 0.3
 """Seconds that a validate is held where no run has measured the client's deadline."""
+UNANSWERED = ("hang", "late-allow")
+"""The faults under which a client waits for the first byte until its own deadline."""
 HOLD_AT_MOST = 1.0
 """Longer does not show more: work that does not wait for its decision starts at once."""
 
@@ -175,16 +177,20 @@ class TargetSession:
         return HOLD_WITHOUT_DEADLINE if deadline is None else min(share * deadline, HOLD_AT_MOST)
 
     def deadline(self) -> float | None:
-        """The shortest time, in target seconds, after which the client gave up on a validate in any run so far."""
-        waits = [
-            event.waited
-            for judged in self.judged.values()
-            for event in judged.case.view.events
-            if isinstance(event, ControlFailed)
-            and event.how == "gave-up"
-            and event.operation == "validate"
-            and event.waited
-        ]
+        """The shortest time, in target seconds, after which the client gave up on a validate that was never answered.
+
+        Of one run the longest counts: with several calls under way, the end of one cancels the others early.
+        """
+        waits = []
+        for judged in self.judged.values():
+            events = judged.case.view.events
+            if any(isinstance(event, FaultDelivered) and event.fault in UNANSWERED for event in events):
+                gave_up = [
+                    event.waited
+                    for event in events
+                    if isinstance(event, ControlFailed) and event.how == "gave-up" and event.operation == "validate"
+                ]
+                waits += [max(wait for wait in gave_up if wait is not None)] if any(gave_up) else []
         return min(waits, default=None)
 
     # -- judging ---------------------------------------------------------------------------------------------------------

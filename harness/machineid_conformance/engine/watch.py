@@ -92,7 +92,7 @@ class Watch:
             companions = run.instances[run.plan.instances :]
             if all(instance.gone for instance in companions) or self._companions_seen() or await self._idle(now):
                 self._watched(now, "gone")
-                return "gone"
+                return "horizon" if self._revoked_at_horizon else "gone"
         if now > self.target.run_within + self._window():
             return "run_within"
         if not self.progress.contacted and now > self.progress.started_at + self.target.start_within:

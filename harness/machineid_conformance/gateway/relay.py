@@ -81,11 +81,22 @@ async def relay_request(
     await wire.finish()
 
 
+_LOOPBACK = ("127.0.0.1", "::1")
+
+
 async def connect(host: str, port: int) -> socket.socket:
-    """A connection from the harness itself, for ``passthrough``. Raises OSError."""
+    """A connection from the harness itself, for ``passthrough``. Raises OSError.
+
+    A service of this machine may listen on one of loopback's addresses only. A client that was given ``localhost`` tries
+    them all; here each of them accepts, so the trying falls to us.
+    """
     loop = asyncio.get_running_loop()
     error: OSError = OSError(f"{host} has no address")
-    for family, kind, protocol, _, address in await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if host in _LOOPBACK:
+        (other,) = (address for address in _LOOPBACK if address != host)
+        addresses += await loop.getaddrinfo(other, port, type=socket.SOCK_STREAM)
+    for family, kind, protocol, _, address in addresses:
         sock = socket.socket(family, kind, protocol)
         sock.setblocking(False)
         try:

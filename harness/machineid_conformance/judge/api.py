@@ -110,6 +110,9 @@ class Rule:
     always: bool = False
     """True: judged on every run (identity, secrets, placement); else on the runs whose scenario names the rule."""
 
+    shown_by_runs: bool = False
+    """True: a run that exercised the rule shows that it applies, whatever ``not_applicable`` says (a group's surgical revoke)."""
+
     def level_for(self, target: Target) -> Level:
         """The level, where the configuration raises it (``stop/latency`` with ``stop_within``)."""
         del target

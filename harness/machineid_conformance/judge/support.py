@@ -157,6 +157,8 @@ def stopped(view: RunView, target: Target, *, profile: str | None = None) -> tup
     ends = [p for p in view.processes if (p.instance, p.start) in refused]
     if ends and all(process.ended_by_itself for process in ends):
         return True, "the process and all its descendants ended by themselves"
+    if any(_answered_denied(view, target)):
+        return True, "each stimulus after the refusal was answered with the denied status"
     working = [
         c for c in charges_of(view, target, profile) if c.violation == "after-refusal" and c.effect.instance in own
     ]
@@ -165,8 +167,6 @@ def stopped(view: RunView, target: Target, *, profile: str | None = None) -> tup
             False,
             f"{effect_words(working[0].effect)} started after the refusal, and the process did not end by itself",
         )
-    if any(_answered_denied(view, target)):
-        return True, "each stimulus after the refusal was answered with the denied status"
     return True, "no work started after the refusal until the run ended"
 
 

@@ -39,7 +39,7 @@ def judge_run(case: Case, rules: Mapping[str, Rule]) -> dict[str, Observation]:
     for name, rule in rules.items():
         if not (rule.always or name in named) or type(rule).check is Rule.check:
             continue
-        if name not in named and rule.not_applicable(case.target, case.baseline) is not None:
+        if not (rule.shown_by_runs and name in named) and rule.not_applicable(case.target, case.baseline) is not None:
             continue
         observations[name] = _observe(rule, case)
     return observations
@@ -134,6 +134,8 @@ def _conclude(
     except Exception as error:  # noqa: BLE001  (likewise)
         starved = _crash(error).reason
     absent = rule.not_applicable(target, baseline)
+    if rule.shown_by_runs and tally.exercised:
+        absent = None
     if absent is None and not tally.exercised:
         absent = rule.not_shown([case for case, _ in observed])
     status, reason = _status(level, tally, starved, absent, baseline)
@@ -155,7 +157,7 @@ def _status(
 ) -> tuple[Status, str | None]:
     if baseline.diagnosis is not None:
         return "inconclusive", f"nothing can be judged: {baseline.diagnosis}"
-    if absent is not None and not tally.exercised:
+    if absent is not None:
         return "not-applicable", absent
     if level == "report":
         return "info", None if tally.exercised else _why_starved(tally)

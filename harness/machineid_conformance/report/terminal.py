@@ -55,7 +55,7 @@ def target_summary(target: Mapping[str, Any], style: Style) -> list[str]:
         *table(rows, style),
         *_told(rows, style),
         *_latency(target.get("stop_latency") or {}, style),
-        *_isolation(target.get("isolation"), style),
+        *_isolation(target, style),
         *_remarks(target, style),
         *_verdict(target, style),
     ]
@@ -138,8 +138,14 @@ def _seconds(figure: float | None) -> str:
     return "?" if figure is None else f"{figure:.2f}"
 
 
-def _isolation(mode: str | None, style: Style) -> list[str]:
-    return style.labelled("isolation", ISOLATION.get(mode, mode), column=16) if mode else []
+def _isolation(target: Mapping[str, Any], style: Style) -> list[str]:
+    mode = target.get("isolation")
+    if not mode:
+        return []
+    text = ISOLATION.get(mode, mode)
+    if let_through := target.get("let_through"):
+        text += f"; let through: {', '.join(map(printable, let_through))}"
+    return style.labelled("isolation", text, column=16)
 
 
 REMARKS = (("problems", "problem"), ("xfail_problems", "xfail"), ("at_high", "note"))

@@ -13,6 +13,7 @@ class Surgical(Rule):
     """Judged on a run with several processes, each with a device of its own; the other targets of a group count too."""
 
     id = "stop/surgical"
+    shown_by_runs = True
     level = "SHOULD"
     statement = "Revoking one device leaves the work of other devices in other processes alone."
     applies_when = "more than one device and process"
