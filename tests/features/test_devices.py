@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from machineid_conformance.trace.events import ControlRequest, EffectStarted, Spawned
-from tests.features.support import configure, judge
+from tests.features.support import configure, judge, write_program
 
 LOOP = """
 from client import gate, register, send
@@ -103,29 +103,60 @@ def test_a_group_shares_an_org_and_is_stopped_one_by_one(tmp_path: Path) -> None
 
 
 
+ORG = """
+import http.client, threading
+from client import KEY, request
+
+
+def devices():
+    connection = http.client.HTTPSConnection("machineid.io", timeout=5)
+    _, body = request(connection, "GET", "/api/v1/devices/list", **{"x-org-key": KEY})
+    return body.decode().replace(" ", "")
+
+
+def until(condition, tries):
+    pause = threading.Event()
+    for _ in range(tries):
+        if condition(devices()):
+            return True
+        pause.wait(0.1)
+    return False
+"""
+
+LEADER = """
+from client import gate, register, send
+from org import until
+
+register()
+gate("startup")
+if until(lambda devices: "job:" in devices, 50):  # alone in the fault-free runs
+    until(lambda devices: "job:dev:feature:done" in devices, 600)
+while True:
+    gate("task")
+    send("POST", "api.example", "/work", "{}")
+"""
+
+FOLLOWER = """
+from client import DEVICE, gate, register, send
+from org import until
+
+register()
+gate("task")
+send("POST", "api.example", "/work", "{}")
+register("job:dev:feature:done")
+until(lambda devices: '"revoked":true' in devices, 600)
+raise SystemExit(1)
+"""
+
+
 def test_a_runtime_that_stops_with_every_other_is_warned_of(tmp_path: Path) -> None:
-    program = """
-    import http.client, json
-    from client import KEY, gate, register, request, send
-
-
-    def somebody_is_revoked():
-        connection = http.client.HTTPSConnection("machineid.io", timeout=5)
-        _, body = request(connection, "GET", "/api/v1/devices/list", **{"x-org-key": KEY})
-        return '"revoked":true' in body.decode().replace(" ", "")
-
-
-    register()
-    gate("startup")
-    while True:
-        gate("task")
-        if somebody_is_revoked():
-            raise SystemExit(1)
-        send("POST", "api.example", "/work", "{}")
-    """
-    config = configure(tmp_path / "target", GROUP, program=program)
-    judged = judge(config, scenarios=("surgical-revoke",), options=("--boundary", "3", "--target", "worker"))
+    config = configure(tmp_path / "target", GROUP.replace('"worker.py"', '"job.py"'), program=LEADER)
+    write_program(config.parent, "org.py", ORG)
+    write_program(config.parent, "job.py", FOLLOWER)
+    judged = judge(config, scenarios=("surgical-revoke",), options=("--boundary", "2", "--target", "worker"))
     assert judged.status("stop/surgical") == "warn", judged.printed
+    (finding,) = judged.rule("stop/surgical")["findings"]
+    assert "job:dev:feature:01" in finding["message"]
 
 
 STRANGER = """

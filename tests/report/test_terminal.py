@@ -74,6 +74,15 @@ def test_what_is_incomplete_says_so() -> None:
     assert lines[0].startswith("completeness  incomplete: not everything")
 
 
+def test_what_a_selection_leaves_out_is_counted_and_not_listed() -> None:
+    rules = [row(f"fail-closed/{name}", "inconclusive", runs=0) for name in ("refused", "dns", "tls")]
+    seen = row("stop/exits", "inconclusive", runs=0, uncounted=[{"run": "r", "reason": "no work"}], reason="no work")
+    lines = summary([target(rules=[*rules, seen], complete=False)], FINISHED, Style())
+    assert "  not run       3 rules that this selection does not exercise" in lines
+    assert "  inconclusive  stop/exits (MUST): no work" in lines
+    assert not any("refused" in line for line in lines)
+
+
 def test_ascii_where_the_stream_can_carry_no_more() -> None:
     "\n".join(summary([target()], FINISHED, Style(unicode=False))).encode("ascii")
 

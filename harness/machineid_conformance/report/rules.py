@@ -36,13 +36,13 @@ def page(rule: Rule, scenarios: Iterable[Scenario], style: Style) -> list[str]:
     """One rule in full."""
     exercising = [scenario for scenario in scenarios if rule.id in scenario.rules]
     lines = [f"{style.paint(rule.id, 'bold')}  {rule.level}"]
-    lines += style.labelled("says", rule.statement)
-    lines += style.labelled("applies when", rule.applies_when, column=16)[:] if rule.applies_when else []
-    lines += style.labelled("source", rule.source)
-    lines += style.labelled("remedy", rule.remedy)
+    lines += style.labelled("says", rule.statement, column=16)
+    lines += style.labelled("applies when", rule.applies_when or "always", column=16)
+    lines += style.labelled("source", rule.source, column=16)
+    lines += style.labelled("remedy", rule.remedy, column=16)
     lines.append("")
     if rule.always:
-        lines += style.labelled("judged on", "every run")
+        lines += style.labelled("judged on", "every run", column=16)
     if exercising:
         lines.append("  exercised by")
         column = max(len(scenario.id) for scenario in exercising) + 6

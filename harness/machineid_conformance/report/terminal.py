@@ -53,7 +53,7 @@ def target_summary(target: Mapping[str, Any], style: Style) -> list[str]:
     return [
         f"{style.paint(name, 'bold')}  {style.paint(title, 'dim')}",
         *table(rows, style),
-        *_told(rows, style),
+        *_told(rows, style, complete=bool(target.get("complete", True))),
         *_latency(target.get("stop_latency") or {}, style),
         *_isolation(target, style),
         *_remarks(target, style),
@@ -92,9 +92,16 @@ def table(rows: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
     return lines
 
 
-def _told(rows: Iterable[Mapping[str, Any]], style: Style) -> list[str]:
+def _told(rows: Iterable[Mapping[str, Any]], style: Style, *, complete: bool) -> list[str]:
     lines: list[str] = []
     listed = [(word, colour, row) for status, word, colour in TOLD for row in rows if row["status"] == status]
+    if not complete:
+        # What was left out on purpose is not worth a line for each rule.
+        untouched = [row for _, _, row in listed if _is_untouched(row)]
+        listed = [entry for entry in listed if entry[2] not in untouched]
+        if untouched:
+            text = f"{len(untouched)} rules that this selection does not exercise"
+            lines += style.labelled("not run", text, column=16)
     for word, colour, row in listed:
         reason = row.get("reason") or _first_finding(row)
         text = f"{row['id']} ({row['level']})" + (f": {printable(reason)}" if reason else "")
@@ -102,6 +109,10 @@ def _told(rows: Iterable[Mapping[str, Any]], style: Style) -> list[str]:
         labelled[0] = labelled[0].replace(word, style.paint(word, colour), 1)
         lines += labelled
     return lines
+
+
+def _is_untouched(row: Mapping[str, Any]) -> bool:
+    return row["status"] == "inconclusive" and not row.get("runs") and not row.get("uncounted")
 
 
 def _first_finding(row: Mapping[str, Any]) -> str | None:
