@@ -81,7 +81,9 @@ def test_results_are_equal_however_they_were_asked_for(way: str, sessions: dict[
 def test_the_chosen_scenarios_were_run(sessions: dict[str, Judged]) -> None:
     scenarios = {run["scenario"] for run in sessions["run"].target["runs"]}
     assert scenarios == {"baseline", *CHOSEN}
-    assert {session.results["verdict"] for session in sessions.values()} == {"inconclusive"}  # a selection is never conforming
+    assert {session.results["verdict"] for session in sessions.values()} == {
+        "inconclusive"
+    }  # a selection is never conforming
     assert sessions["run"].exit == sessions["run --jobs 1"].exit == 3
 
 
@@ -119,7 +121,9 @@ class Normaliser:
     def event(self, event: Mapping[str, Any]) -> dict[str, Any]:
         """Without times and positions; ports are those of the target's peers, and so its own doing."""
         return {
-            key: self.value(item) for key, item in event.items() if key not in ("seq", "at", "waited", "since", "seconds")
+            key: self.value(item)
+            for key, item in event.items()
+            if key not in ("seq", "at", "waited", "since", "seconds")
         }
 
 

@@ -22,7 +22,14 @@ from tests.end_to_end.support import WORKER, Judged, config, engine
 
 ENGINE = Path(__file__).with_name("prevented_engine.py")
 PREFIX = "just-"
-OUTAGES = ("startup-unreachable", "outage-ends", "outage-flapping", "outage-lasts", "outage-with-bypass-flags", "policy-variants")
+OUTAGES = (
+    "startup-unreachable",
+    "outage-ends",
+    "outage-flapping",
+    "outage-lasts",
+    "outage-with-bypass-flags",
+    "policy-variants",
+)
 KEYS = """
 grace_window = "1s"
 bypass_env = [{ FAIL_OPEN = "1" }]

@@ -25,11 +25,11 @@ IN_HEADERS = {
 MENTIONED = {"pl4ntedBearerToken77", "pl4ntedCookie88", "pl4ntedApiKey99"}
 
 LEAK = (
-    '''
+    """
 import base64, traceback, urllib.parse
-HEADERS = '''
+HEADERS = """
     + repr(IN_HEADERS)
-    + '''
+    + """
 SECRETS = [ORG_KEY, os.environ["DB_PASSWORD"], os.environ["QUEUE_TOKEN"]]
 
 def leak():
@@ -59,7 +59,7 @@ def leak():
         traceback.print_exc()
     sys.stdout.flush()
 
-def main() -> None:'''
+def main() -> None:"""
 )
 LEAKY = (
     WORKER.replace("\ndef main() -> None:", LEAK)
@@ -89,9 +89,11 @@ def configuration() -> str:
 def spellings(secret: str) -> set[str]:
     """A secret as it is, and as URLs, JSON, Python and Basic authorization say it."""
     escaped = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
-    return {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)} | escaped | {
-        base64.b64encode(f"user:{secret}".encode()).decode()
-    }
+    return (
+        {secret, quote(secret, safe=""), quote(secret), quote_plus(secret)}
+        | escaped
+        | {base64.b64encode(f"user:{secret}".encode()).decode()}
+    )
 
 
 def everything(session: Judged) -> dict[str, str]:

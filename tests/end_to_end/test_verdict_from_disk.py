@@ -162,7 +162,9 @@ def test_without_the_receipt_at_startup_a_later_one_is_not_enough(session: Judge
 
 def test_without_the_operators_action(session: Judged, report: Path) -> None:
     change(report, AT_THE_TASK, lambda events: [e for e in events if e["event"] != "operator"])
-    change(report, "worker/revoke-at-boundary/validate-1", lambda events: [e for e in events if e["event"] != "operator"])
+    change(
+        report, "worker/revoke-at-boundary/validate-1", lambda events: [e for e in events if e["event"] != "operator"]
+    )
     assert from_disk(session, report)["stop/next-boundary"].status == "inconclusive"
 
 
@@ -202,7 +204,9 @@ REFUSED: Mapping[str, Callable[[Events], Events]] = {
 
 
 @pytest.mark.parametrize("edit", REFUSED.values(), ids=REFUSED)
-def test_a_trace_that_cannot_be_read_is_refused(session: Judged, report: Path, edit: Callable[[Events], Events]) -> None:
+def test_a_trace_that_cannot_be_read_is_refused(
+    session: Judged, report: Path, edit: Callable[[Events], Events]
+) -> None:
     change(report, AT_THE_TASK, edit, renumber=False)
     with pytest.raises(TraceError, match=r"validate-2\.jsonl"):
         from_disk(session, report)

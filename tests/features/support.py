@@ -212,7 +212,9 @@ def judge(
 ) -> Judged:
     """Run the harness on a configuration, narrowed to these scenarios (none: everything)."""
     report = config.parent.parent / f"{config.parent.name}-report"
-    command = [sys.executable, "-m", "machineid_conformance", "run", "--config", str(config), "--report", str(report)]
+    # -P: as with the console script, the target's folder is not where the harness looks for modules
+    command = [sys.executable, "-P", "-m", "machineid_conformance", "run"]
+    command += ["--config", str(config), "--report", str(report)]
     for scenario in scenarios:
         command += ["--scenario", scenario]
     done = subprocess.run(

@@ -103,7 +103,7 @@ def test_a_group_shares_an_org_and_is_stopped_one_by_one(tmp_path: Path) -> None
 
 
 
-ORG = """
+PEERS = """
 import http.client, threading
 from client import KEY, request
 
@@ -125,7 +125,7 @@ def until(condition, tries):
 
 LEADER = """
 from client import gate, register, send
-from org import until
+from peers import until
 
 register()
 gate("startup")
@@ -138,7 +138,7 @@ while True:
 
 FOLLOWER = """
 from client import DEVICE, gate, register, send
-from org import until
+from peers import until
 
 register()
 gate("task")
@@ -151,7 +151,7 @@ raise SystemExit(1)
 
 def test_a_runtime_that_stops_with_every_other_is_warned_of(tmp_path: Path) -> None:
     config = configure(tmp_path / "target", GROUP.replace('"worker.py"', '"job.py"'), program=LEADER)
-    write_program(config.parent, "org.py", ORG)
+    write_program(config.parent, "peers.py", PEERS)
     write_program(config.parent, "job.py", FOLLOWER)
     judged = judge(config, scenarios=("surgical-revoke",), options=("--boundary", "2", "--target", "worker"))
     assert judged.status("stop/surgical") == "warn", judged.printed

@@ -114,12 +114,21 @@ def _companions(target: Target, configuration: Configuration) -> Sequence[Target
 
 
 def _report_folder(folder: Path) -> Path:
-    """The report folder, which ignores itself in git; traces of an earlier session are not mixed with this one's."""
+    """The report folder, which ignores itself in git; traces of an earlier session are not mixed with this one's.
+
+    Raises:
+        SelectionError: nothing can be written there.
+    """
     folder = folder.resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
-    shutil.rmtree(folder / "traces", ignore_errors=True)
-    (folder / "results.json").unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        shutil.rmtree(folder / "traces", ignore_errors=True)
+        (folder / "results.json").unlink(missing_ok=True)
+    except OSError as error:
+        raise SelectionError(
+            f"the report folder {folder} cannot be written: {error.strerror or error}; name another with --report"
+        ) from error
     return folder
 
 

@@ -98,7 +98,6 @@ class Tree:
     read_only: list[str] = field(default_factory=list)
     upper: int | None = None
     _count: int = 0
-    _base: str = FOLDER
 
     def build(self) -> None:
         """Build it and enter it.
@@ -139,6 +138,8 @@ class Tree:
         with stage("leave the host's root"):
             unmount(FOLDER)
             unmount(HOST)
+            if os.path.ismount(SPARE):
+                unmount(SPARE)
 
     # -- the root ------------------------------------------------------------------------------------------------------
 
@@ -188,14 +189,21 @@ class Tree:
             _like(path, status)
 
     def _overlay_or_read_only(self, path: str) -> None:
+        # What is written there is thrown away, so it goes into memory: on a disk the some thirty folders that these overlays
+        # need were most of the cost of a world.
         try:
-            self.overlay(path, f"upper/{self._count}", f"work/{self._count}")
+            self._spare()
+            self.overlay(path, f"upper/{self._count}", f"work/{self._count}", base=SPARE)
         except OSError:
             self._show_read_only(path)
         self._count += 1
 
-    def overlay(self, path: str, upper: str, work: str) -> str:
-        """Lay an overlay over ``path``; ``upper`` and ``work`` are relative to where upper layers are. Returns the upper layer.
+    def _spare(self) -> None:
+        if not os.path.ismount(SPARE):
+            mount("tmpfs", SPARE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700")
+
+    def overlay(self, path: str, upper: str, work: str, *, base: str = FOLDER) -> str:
+        """Lay an overlay over ``path``; ``upper`` and ``work`` are relative to ``base``. Returns the upper layer.
 
         Raises:
             OSError: the file system cannot be a lower layer, or the world's folder cannot hold an upper one.
@@ -207,19 +215,14 @@ class Tree:
             mount(lower, plain, None, MS_BIND)
             lower = plain
         try:
-            return self._overlay(lower, path, upper, work)
+            return self._overlay(lower, path, upper, work, base)
         except OSError:
-            if self._base != FOLDER:
-                raise
-        # The world's folder may itself be on an overlay (a container's /tmp), which cannot hold an upper layer: memory can.
-        if not os.path.ismount(SPARE):
-            mount("tmpfs", SPARE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700")
-        made = self._overlay(lower, path, upper, work, base=SPARE)
-        self._base = SPARE
-        return made
+            # The world's folder may itself be on an overlay (a container's /tmp), which cannot hold an upper layer: memory can.
+            # A kernel before 6.6 may refuse memory, which keeps no extended attributes there: the folder can.
+            self._spare()
+            return self._overlay(lower, path, upper, work, FOLDER if base == SPARE else SPARE)
 
-    def _overlay(self, lower: str, path: str, upper: str, work: str, base: str | None = None) -> str:
-        base = base or self._base
+    def _overlay(self, lower: str, path: str, upper: str, work: str, base: str) -> str:
         layer = f"{base}/{upper}"
         os.makedirs(layer, exist_ok=True)
         os.makedirs(f"{base}/{work}", exist_ok=True)

@@ -148,20 +148,21 @@ def _diagnosis(cases: Sequence[RunView]) -> str | None:
 def _silent(cases: Sequence[RunView]) -> str:
     """No control-plane call: what the target did instead."""
     said = "the target made no control-plane call in its fault-free runs"
+    went = sorted({e.host for v in cases for e in v.events if isinstance(e, ConnectionOpened | RequestHead)})
+    where = f"; it connected to {', '.join(went[:5])}" if went else ""
     for view in cases:
         for process in view.processes:
             if process.exited is not None and process.exited.by == "target":
                 text = next((line.text for line in reversed(view.outputs) if line.text.strip()), None)
                 last = f"; its last line was: {text}" if text else ""
                 return (
-                    f"{said}; it ended with {exit_words(process.exited)}{last}. Run the same command by hand, and see "
-                    "that it calls https://machineid.io"
+                    f"{said}{where}; it ended with {exit_words(process.exited)}{last}. Run the same command by hand, "
+                    "and see that it calls https://machineid.io"
+                    + (', or set control_plane = ["…"] if that has another name' if went else "")
                 )
     view = cases[0]
     if any(isinstance(event, StimulusSent) for event in view.events):
         return f"{said}, although it was sent stimuli. See that its handler calls https://machineid.io"
-    went = sorted({e.host for v in cases for e in v.events if isinstance(e, ConnectionOpened | RequestHead)})
-    where = f"; it connected to {', '.join(went[:5])}" if went else ""
     return (
         f'{said}{where}. If its control plane has another name, set control_plane = ["…"]; if it is not started by '
         "this command, correct command"

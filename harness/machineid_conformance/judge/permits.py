@@ -122,8 +122,9 @@ class _Device:
     last_refusal: int | None = None
     late: list[_Permit] = field(default_factory=list)
     late_left: int = 0
-    last_spent: tuple[int, int] | None = None  # position and unit of its last spending effect
-    unit_floor: int = 0  # position of the last spending effect of another unit
+    # By instance, for units are counted there: replicas that share an id are the finding of identity/per-replica alone.
+    last_spent: dict[int, tuple[int, int]] = field(default_factory=dict)  # position and unit of its last spending effect
+    unit_floor: dict[int, int] = field(default_factory=dict)  # position of the last spending effect of another unit
 
 
 Moment = Effect | Validate | Process | StimulusView
@@ -312,10 +313,12 @@ class _Walk:
         unit = self._unit_of(base.effect.instance, name)
         first = name not in unit.begun
         unit.begun.add(name)
-        if device.last_spent is not None and device.last_spent[1] != unit.number:
-            device.unit_floor = device.last_spent[0]
-        device.last_spent = base.effect.began, unit.number
-        fresh = device.last_allow if (device.last_allow or 0) > device.unit_floor else None
+        instance = base.effect.instance
+        last = device.last_spent.get(instance)
+        if last is not None and last[1] != unit.number:
+            device.unit_floor[instance] = last[0]
+        device.last_spent[instance] = base.effect.began, unit.number
+        fresh = device.last_allow if (device.last_allow or 0) > device.unit_floor.get(instance, 0) else None
         base = replace(base, unit=unit.number, first=first, unit_allow=fresh)
         own = base.effect.role in ("tool-call", "handoff") or self._profile == "high"
         if self._profile == "low":
