@@ -85,7 +85,7 @@ def users_of(folder: Path) -> list[str]:
     found = []
     for pid, command in cmdlines().items():
         try:
-            if str(folder) in Path(f"/proc/{pid}/mountinfo").read_text() + os.readlink(f"/proc/{pid}/cwd"):
+            if str(folder) in Path(f"/proc/{pid}/mountinfo").read_text() + str(Path(f"/proc/{pid}/cwd").readlink()):
                 found.append(command)
         except OSError:
             continue  # it has ended, or is a zombie

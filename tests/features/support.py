@@ -190,14 +190,17 @@ def write_program(folder: Path, name: str, program: str) -> None:
     (folder / name).write_text(textwrap.dedent(program), encoding="utf-8")
 
 
-def configure(folder: Path, keys: str = "", *, program: str = WORKER, root: str = "", device: str | None = DEVICE) -> Path:
+def configure(
+    folder: Path, keys: str = "", *, program: str = WORKER, root: str = "", device: str | None = DEVICE
+) -> Path:
     """A folder with one target, ``worker``: its program, and a configuration of which ``keys`` are the target's own."""
     write_program(folder, "worker.py", program)
     declared = "" if device is None else f"device = {json.dumps(device)}"
+    horizon = "" if "horizon" in keys.partition("[targets")[0] else "horizon = 3"
     config = folder / "machineid-conformance.toml"
     config.write_text(
         f'edition = 1\n{root}\n[targets.worker]\ncommand = ["python", "worker.py"]\n{declared}\n'
-        f'horizon = 3\nidle_after = "1s"\n{textwrap.dedent(keys)}\n',
+        f'{horizon}\nidle_after = "1s"\n{textwrap.dedent(keys)}\n',
         encoding="utf-8",
     )
     return config

@@ -28,7 +28,9 @@ def test_each_instance_has_a_device_of_its_own(tmp_path: Path) -> None:
     config = configure(tmp_path / "target", keys, program=LOOP, device="worker:dev:feature:{n:02}")
     judged = judge(config, scenarios=("replicas", "surgical-revoke"))
     assert judged.having("fail", "warn") == set(), judged.explain()
-    assert {"identity/per-replica", "identity/declared-device", "stop/surgical"} <= judged.having("pass"), judged.printed
+    assert {"identity/per-replica", "identity/declared-device", "stop/surgical"} <= judged.having("pass"), (
+        judged.printed
+    )
     (run,) = judged.runs("replicas")
     assert [(spawned.instance, spawned.device) for spawned in run.of(Spawned)] == [
         (1, "worker:dev:feature:01"),
@@ -99,8 +101,6 @@ def test_a_group_shares_an_org_and_is_stopped_one_by_one(tmp_path: Path) -> None
     (run,) = judged.runs("surgical-revoke")
     assert {call.device for call in run.of(ControlRequest)} == {"worker:dev:feature:01", "job:dev:feature:01"}
     assert {call.key for call in run.of(ControlRequest)} == {"current"}
-
-
 
 
 PEERS = """
@@ -186,7 +186,9 @@ def test_preregistered_devices_need_no_register(tmp_path: Path, declared: bool) 
 def test_preregistered_companions_work_too(tmp_path: Path) -> None:
     program = LOOP.replace("register()\n", "")
     config = configure(
-        tmp_path / "target", "preregistered = true\n" + GROUP.replace("horizon", "preregistered = true\nhorizon"), program=program
+        tmp_path / "target",
+        "preregistered = true\n" + GROUP.replace("horizon", "preregistered = true\nhorizon"),
+        program=program,
     )
     judged = judge(config, scenarios=("surgical-revoke",), options=("--boundary", "1", "--target", "worker"))
     assert judged.status("stop/surgical") == "pass", judged.printed

@@ -169,7 +169,12 @@ allowed("task")
 work()
 """
 
-WAYS = {"stdout": 'stdout = "CHARGED"', "file": 'file = "out/*.csv"', "tcp": 'tcp = "broker.example:*"', "smtp": "smtp = true"}
+WAYS = {
+    "stdout": 'stdout = "CHARGED"',
+    "file": 'file = "out/*.csv"',
+    "tcp": 'tcp = "broker.example:*"',
+    "smtp": "smtp = true",
+}
 
 
 @pytest.mark.parametrize("way", WAYS)

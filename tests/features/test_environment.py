@@ -101,13 +101,16 @@ def test_a_name_that_is_not_declared_is_diagnosed(tmp_path: Path) -> None:
     assert "control_plane" in problem
 
 
-ENVIRONMENT = WORKER + """
+ENVIRONMENT = (
+    WORKER
+    + """
 import os
 for name in sorted(os.environ):
     if name.startswith(("FEATURE", "OTHER", "MACHINEID", "HTTP", "PYTEST", "KEY")):
         print(name, os.environ[name], flush=True)
 print("PORT" in os.environ, os.environ["HOME"] != os.environ["HARNESS"], flush=True)
 """
+)
 
 
 def test_env_and_pass_env(tmp_path: Path) -> None:

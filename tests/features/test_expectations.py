@@ -57,8 +57,8 @@ def test_the_profile_of_the_command_line_goes_before(tmp_path: Path) -> None:
 
 
 LINGERING = WORKER.replace(
-    'from client import gate, register, send',
-    '''import threading
+    "from client import gate, register, send",
+    """import threading
 from client import Refused, register, send
 import client
 
@@ -68,7 +68,7 @@ def gate(boundary):
         client.gate(boundary)
     except Refused:
         threading.Event().wait(0.7)
-        raise''',
+        raise""",
 )
 
 

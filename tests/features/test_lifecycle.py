@@ -41,7 +41,9 @@ def test_one_that_fails_is_an_error_with_its_output(tmp_path: Path, key: str) ->
     assert "no database here" in judged.printed
 
 
-NOTES = WORKER + """
+NOTES = (
+    WORKER
+    + """
 import os
 print("found" if os.path.exists("notes.txt") else "clean", flush=True)
 os.makedirs("state", exist_ok=True)
@@ -49,6 +51,7 @@ for name in ("notes.txt", "state/last.json"):
     with open(name, "w") as file:
         file.write("1")
 """
+)
 
 
 @pytest.mark.parametrize("workdir", ["overlay", "copy"])

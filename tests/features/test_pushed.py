@@ -39,6 +39,8 @@ server.serve_forever()
 """
 
 STIMULUS = """
+horizon = 8
+
 [targets.worker.stimulus]
 listen = "http://127.0.0.1:{port}"
 requests = [{ method = "POST", path = "/hook", json = { n = 1 } }, { method = "POST", path = "/hook", text = "two" }]
@@ -51,15 +53,15 @@ def test_a_webhook_is_stopped_when_it_answers_403(tmp_path: Path) -> None:
     judged = judge(config, scenarios=("revoke-at-boundary",), options=("--boundary", "3"))
     assert judged.having("fail", "warn") == set(), judged.explain()
     assert {"stop/next-boundary", "stop/exits", "placement/task"} <= judged.having("pass"), judged.printed
-    for run in judged.runs():
-        assert [answered.status for answered in run.of(StimulusAnswered)] == [200, 200, 200]
+    for fault_free in judged.runs():
+        assert [answered.status for answered in fault_free.of(StimulusAnswered)] == [200, 200, 200]
     (run,) = judged.runs("revoke-at-boundary")
     assert [answered.status for answered in run.of(StimulusAnswered)] == [200, 403, 403]
     assert len(run.effects) == 1
 
 
 def test_another_denied_status_is_declared(tmp_path: Path) -> None:
-    keys = 'env = { DENIED = "503" }' + STIMULUS + "denied_status = 503\n"
+    keys = 'env = { DENIED = "503" }' + STIMULUS + "denied_status = 503"
     config = configure(tmp_path / "target", keys, program=HOOK)
     judged = judge(config, scenarios=("revoke-at-boundary",), options=("--boundary", "3"))
     assert judged.status("stop/exits") == "pass", judged.explain()

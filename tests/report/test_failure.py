@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,8 @@ def test_the_command_of_a_command() -> None:
 
 
 def test_a_rule_that_many_runs_violate_is_told_once() -> None:
-    lines = render_grouped([failure(None, boundary=n) for n in range(1, 10)], PLAIN, CLI)
+    many = [replace(failure(None, boundary=n), scenario=f"scenario-{n}") for n in range(1, 10)]
+    lines = render_grouped(many, PLAIN, CLI)
     assert sum("the rule" in line for line in lines) == 1
     assert sum("again" in line for line in lines) == 1 + BRIEF
     assert f"  … and {8 - BRIEF} more of stop/next-boundary: all are in results.json" in lines
@@ -147,3 +149,9 @@ def test_failures_of_a_target_find_their_run(tmp_path: Path) -> None:
     found = failures_of_target(target, {}, tmp_path)
     assert [(one.rule.id, one.case) for one in found] == [("a/b", "x, boundary 2, v"), ("a/d", "over all")]
     assert CLI(found[1]) == "machineid-conformance run --target worker"
+
+
+def test_further_violations_of_the_same_scenario_are_only_counted() -> None:
+    lines = render_grouped([failure(None, boundary=n) for n in range(1, 10)], PLAIN, CLI)
+    assert sum("again" in line for line in lines) == 1
+    assert "  … and 8 more of stop/next-boundary: all are in results.json" in lines

@@ -267,7 +267,8 @@ class TargetSession:
             event
             for one in judged
             for event in one.case.view.events
-            if isinstance(event, EffectStarted) and event.instance <= one.ran.run.instances  # others follow their own rules
+            if isinstance(event, EffectStarted)
+            and event.instance <= one.ran.run.instances  # others follow their own rules
         ]
         matched = {event.rule for event in effects}
         seen = sorted({event.label for event in effects} | {_request(event) for event in effects if event.method})

@@ -151,10 +151,15 @@ def _silent(cases: Sequence[RunView]) -> str:
     went = sorted({e.host for v in cases for e in v.events if isinstance(e, ConnectionOpened | RequestHead)})
     where = f"; it connected to {', '.join(went[:5])}" if went else ""
     for view in cases:
+        text = next((line.text for line in reversed(view.outputs) if line.text.strip()), None)
+        last = f"; its last line was: {text}" if text else ""
+        if view.ended is not None and view.ended.reason == "start_within":
+            return (
+                f"{said}: nothing happened before start_within was over{last}. See what it waits for; if it only starts "
+                "slowly, set start_within higher"
+            )
         for process in view.processes:
             if process.exited is not None and process.exited.by == "target":
-                text = next((line.text for line in reversed(view.outputs) if line.text.strip()), None)
-                last = f"; its last line was: {text}" if text else ""
                 return (
                     f"{said}{where}; it ended with {exit_words(process.exited)}{last}. Run the same command by hand, "
                     "and see that it calls https://machineid.io"

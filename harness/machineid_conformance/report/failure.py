@@ -206,6 +206,14 @@ BRIEF = 3
 """Further runs that violate the same rule, each in three lines, before the rest is only counted."""
 
 
+def _elsewhere(group: Sequence[Failure]) -> list[Failure]:
+    """The first failure of each other scenario: further ones of the same say nothing new."""
+    first: dict[str, Failure] = {}
+    for failure in group:
+        first.setdefault(failure.scenario, failure)
+    return [failure for failure in first.values() if failure is not group[0]]
+
+
 def render_grouped(failures: Sequence[Failure], style: Style, again: Again) -> list[str]:
     """Failures of a session: of each target and rule the first in full, a few in brief, and how many more there are."""
     groups: dict[tuple[str, str], list[Failure]] = {}
@@ -214,11 +222,12 @@ def render_grouped(failures: Sequence[Failure], style: Style, again: Again) -> l
     lines: list[str] = []
     for (_, rule), group in groups.items():
         lines += [*render(group[0], style, again), ""]
-        for failure in group[1 : 1 + BRIEF]:
+        others = _elsewhere(group)[:BRIEF]
+        for failure in others:
             lines += [*brief(failure, style, again), ""]
-        if len(group) > 1 + BRIEF:
+        if rest := len(group) - 1 - len(others):
             lines += [
-                f"  {style.symbol('dots')} and {len(group) - 1 - BRIEF} more of {rule}: all are in results.json",
+                f"  {style.symbol('dots')} and {rest} more of {rule}: all are in results.json",
                 "",
             ]
     return lines
