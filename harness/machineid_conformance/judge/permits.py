@@ -123,7 +123,9 @@ class _Device:
     late: list[_Permit] = field(default_factory=list)
     late_left: int = 0
     # By instance, for units are counted there: replicas that share an id are the finding of identity/per-replica alone.
-    last_spent: dict[int, tuple[int, int]] = field(default_factory=dict)  # position and unit of its last spending effect
+    last_spent: dict[int, tuple[int, int]] = field(
+        default_factory=dict
+    )  # position and unit of its last spending effect
     unit_floor: dict[int, int] = field(default_factory=dict)  # position of the last spending effect of another unit
 
 
