@@ -156,6 +156,14 @@ class Told:
     finished: Mapping[str, Any] | None = None
     interrupted: bool = False
 
+    def take(self, message: Message) -> None:
+        """Keep what the summary is made of. The same message again changes nothing."""
+        if message.kind == "target-judged":
+            target = message.payload["target"]
+            self.targets = [*(known for known in self.targets if known["name"] != target["name"]), target]
+        elif message.kind == "finished":
+            self.finished = message.payload
+
 
 def follow(session: EngineSession, progress: Progress, *, on_message: Callable[[Message], None] | None = None) -> Told:
     """Read the stream to its end.
@@ -163,9 +171,18 @@ def follow(session: EngineSession, progress: Progress, *, on_message: Callable[[
     The first Ctrl-C ends the targets and goes on reading; the second kills the engine.
     """
     told = Told()
+    message: Message | None = None  # until it was dealt with: Ctrl-C may come at any moment
     while True:
         try:
-            message = session.next()
+            message = message or session.next()
+            if message is None:
+                progress.clear()
+                return told
+            progress.show(message)
+            told.take(message)
+            if on_message is not None:
+                on_message(message)
+            message = None
         except KeyboardInterrupt:
             if told.interrupted:
                 session.kill()
@@ -173,22 +190,11 @@ def follow(session: EngineSession, progress: Progress, *, on_message: Callable[[
             told.interrupted = True
             progress.line("interrupted: ending the targets and writing what there is (once more to stop at once)")
             session.terminate()
-            continue
         except EngineFailed:
             progress.clear()
             if told.interrupted:
                 return told
             raise
-        if message is None:
-            progress.clear()
-            return told
-        progress.show(message)
-        if message.kind == "target-judged":
-            told.targets.append(message.payload["target"])
-        elif message.kind == "finished":
-            told.finished = message.payload
-        if on_message is not None:
-            on_message(message)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -90,6 +90,15 @@ def test_runs_are_listed_with_their_reasons() -> None:
     assert result(Scripted()).reason == "no run exercised it: no scenario that names it was run"
 
 
+def test_nothing_passes_by_a_trace_that_stops_early_and_what_it_shows_still_fails() -> None:
+    for said, status in ((PASS, "inconclusive"), (FAIL, "fail")):
+        rule = Scripted(PASS, said)
+        whole, cut = Trace(rule.id).spawn().end().case(), Trace(rule.id).spawn().case()
+        judged = [(case, judge_run(case, {rule.id: rule})) for case in (whole, cut)]
+        (found,) = conclude(judged, {rule.id: rule}, target(), baseline())
+        assert found.status == status
+
+
 def test_a_checker_that_crashes_leaves_its_run_uncounted() -> None:
     rule = Scripted(ZeroDivisionError("oops"))
     observation = judge_run(Trace(rule.id).spawn().case(), {rule.id: rule})[rule.id]

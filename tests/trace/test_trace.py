@@ -82,6 +82,24 @@ def test_known_secrets_get_the_mark_that_says_which_they_were(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
+    "spelled",
+    [
+        'p@ss/w+rd "Zoë"',
+        "p%40ss%2Fw%2Brd%20%22Zo%C3%AB%22",  # a URL's path
+        "p%40ss%2fw%2brd%20%22Zo%c3%ab%22",
+        "p%40ss/w%2Brd%20%22Zo%C3%AB%22",
+        "p%40ss%2Fw%2Brd+%22Zo%C3%AB%22",  # a form
+        r"p@ss/w+rd \"Zo\u00eb\"",  # JSON
+        r"p@ss/w+rd \"Zoë\"",
+    ],
+)
+def test_a_known_secret_is_known_however_it_is_spelled(spelled: str) -> None:
+    redactor = Redactor()
+    redactor.learn('p@ss/w+rd "Zoë"')
+    assert redactor.text(f"<{spelled}>") == f"<{SECRET_MARK}>"
+
+
+@pytest.mark.parametrize(
     ("text", "redacted"),
     [
         ("Authorization: Bearer abcdef", f"Authorization: {SECRET_MARK}"),
