@@ -25,6 +25,7 @@ import http.client, json, os, sys
 
 KEY = os.environ["MACHINEID_ORG_KEY"]
 DEVICE = os.environ.get("MACHINEID_DEVICE_ID", "")
+PATIENCE = float(os.environ.get("PATIENCE", "60"))  # seconds; a busy machine must not look like an outage
 
 
 class Refused(SystemExit):
@@ -46,11 +47,11 @@ def request(connection, method, path, body=None, **headers):
 
 def send(method, host, path, body=None, **headers):
     """A request to anywhere: status and body."""
-    return request(http.client.HTTPConnection(host, timeout=30), method, path, body, **headers)
+    return request(http.client.HTTPConnection(host, timeout=60), method, path, body, **headers)
 
 
 def call(operation, device, host="machineid.io", context=None):
-    connection = http.client.HTTPSConnection(host, timeout=1, context=context)
+    connection = http.client.HTTPSConnection(host, timeout=PATIENCE, context=context)
     body = json.dumps({"deviceId": device})
     return request(connection, "POST", "/api/v1/devices/" + operation, body, **{"x-org-key": KEY})
 
@@ -143,6 +144,11 @@ class Judged:
     exit: int
     printed: str
     report: Path
+
+    @property
+    def text(self) -> str:
+        """What was printed, without the line breaks that a terminal's width makes."""
+        return " ".join(self.printed.split())
 
     @property
     def document(self) -> dict[str, Any]:

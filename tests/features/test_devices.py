@@ -109,7 +109,7 @@ from client import KEY, request
 
 
 def devices():
-    connection = http.client.HTTPSConnection("machineid.io", timeout=5)
+    connection = http.client.HTTPSConnection("machineid.io", timeout=60)
     _, body = request(connection, "GET", "/api/v1/devices/list", **{"x-org-key": KEY})
     return body.decode().replace(" ", "")
 

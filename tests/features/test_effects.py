@@ -247,7 +247,7 @@ def test_a_rule_that_matches_nothing_is_said_with_the_nearest_request(tmp_path: 
     assert "effects[0]" in problem
     assert "POST api.exampel/work" in problem
     assert "the nearest request seen is POST api.example/work" in problem
-    assert "matched nothing" in " ".join(judged.printed.split())
+    assert "matched nothing" in judged.text
 
 
 def test_a_persona_is_refused_until_there_is_one(tmp_path: Path) -> None:
@@ -258,8 +258,8 @@ def test_a_persona_is_refused_until_there_is_one(tmp_path: Path) -> None:
     """
     judged = judge(configure(tmp_path / "target", keys))
     assert judged.exit == 2
-    assert "targets.worker.effects[0].persona" in judged.printed
-    assert "not available in this version" in judged.printed
+    assert "targets.worker.effects[0].persona" in judged.text
+    assert "not available in this version" in judged.text
 
 
 def test_rules_of_a_companion_are_its_own(tmp_path: Path) -> None:

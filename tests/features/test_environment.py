@@ -43,7 +43,10 @@ def test_each_table_of_bypass_env_is_tried(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("other", "status"), [("open", "warn"), ("shut", "pass")])
 def test_variants_must_have_one_policy(tmp_path: Path, other: str, status: str) -> None:
-    keys = f'variants = [ {{ SWITCH = "shut" }}, {{ SWITCH = "{other}" }} ]'
+    keys = f'''
+    env = {{ PATIENCE = "3" }}
+    variants = [ {{ SWITCH = "shut" }}, {{ SWITCH = "{other}" }} ]
+    '''
     config = configure(tmp_path / "target", keys, program=SWITCH)
     judged = judge(config, scenarios=("policy-variants",), options=("--boundary", "2"))
     assert judged.status("fail-closed/one-policy") == status, judged.explain()

@@ -114,12 +114,13 @@ def test_an_expected_failure_that_passes(tmp_path: Path) -> None:
     assert judged.exit == 1
     (problem,) = judged.target()["xfail_problems"]
     assert "the rule passes; remove the entry" in problem
-    assert "remove the entry" in judged.printed
+    assert "remove the entry" in judged.text
 
 
 def test_a_declared_failure_keeps_the_verdict_and_ends_with_0(tmp_path: Path) -> None:
     """The whole catalogue, since only a whole session can end with 0."""
     keys = """
+    env = { PATIENCE = "3" }
     preregistered = true
     profile = "high"
     grace_window = "2s"

@@ -36,9 +36,9 @@ def test_without_serial_runs_overlap(tmp_path: Path) -> None:
 def test_one_that_fails_is_an_error_with_its_output(tmp_path: Path, key: str) -> None:
     judged = judge(configure(tmp_path / "target", f"{key} = \"echo 'no database here' >&2; exit 7\""))
     assert judged.exit == 2, judged.printed
-    assert f"{key} = " in judged.printed
-    assert "ended with status 7" in judged.printed
-    assert "no database here" in judged.printed
+    assert f"{key} = " in judged.text
+    assert "ended with status 7" in judged.text
+    assert "no database here" in judged.text
 
 
 NOTES = (

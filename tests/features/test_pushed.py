@@ -79,7 +79,7 @@ def test_runs_of_a_webhook_do_not_meet_in_proxy_isolation(tmp_path: Path) -> Non
         "class Handler",
         "import http.client\n\n\ndef through(port, method, path, body, **headers):\n"
         '    proxy = urlsplit(os.environ["HTTP_PROXY"])\n'
-        "    return request(http.client.HTTPConnection(proxy.hostname, proxy.port, timeout=5), method, path, body, **headers)\n\n\n"
+        "    return request(http.client.HTTPConnection(proxy.hostname, proxy.port, timeout=60), method, path, body, **headers)\n\n\n"
         "def work():\n"
         '    through(80, "POST", "http://api.example/work", "{}")\n\n\n'
         "def call(operation, device, host=None, context=None):\n"

@@ -35,12 +35,12 @@ def test_a_mistake_in_one_is_said_with_its_line(tmp_path: Path) -> None:
     (config.parent / "conformance" / "night-shift.yaml").write_text(OWN.replace("before: validate", "befor: validate"))
     judged = judge(config)
     assert judged.exit == 2
-    assert "night-shift.yaml" in judged.printed
-    assert ":6" in judged.printed
-    assert "befor" in judged.printed
+    assert "night-shift.yaml" in judged.text
+    assert ":6" in judged.text
+    assert "befor" in judged.text
 
 
 def test_a_glob_that_matches_no_file_is_an_error(tmp_path: Path) -> None:
     judged = judge(configure(tmp_path / "target", root='scenarios = ["conformence/*.yaml"]'))
     assert judged.exit == 2
-    assert "conformence/*.yaml" in judged.printed
+    assert "conformence/*.yaml" in judged.text

@@ -135,7 +135,7 @@ def test_a_unix_socket_is_there_only_when_it_is_exposed(tmp_path: Path, redis: R
         assert first == {'{"answer": ":"}'}
         assert redis.ask("GET", "permitted") == "3"
         assert judged.target()["let_through"] == [f"expose {redis.path.parent}"]
-        assert "let through: expose" in judged.printed
+        assert "let through: expose" in judged.text
     else:
         assert len(first) == 1
         assert "failed" in first.pop()
@@ -145,8 +145,8 @@ def test_a_unix_socket_is_there_only_when_it_is_exposed(tmp_path: Path, redis: R
 def test_other_machines_need_allow_remote(tmp_path: Path) -> None:
     judged = judge(configure(tmp_path / "target", 'passthrough = ["db.example:5432"]'))
     assert judged.exit == 2
-    assert "targets.worker.passthrough[0]" in judged.printed
-    assert "allow_remote = true" in judged.printed
+    assert "targets.worker.passthrough[0]" in judged.text
+    assert "allow_remote = true" in judged.text
     judged = judge(configure(tmp_path / "again", 'passthrough = ["db.example:5432"]\nallow_remote = true'))
     assert judged.exit == 3  # it runs; one scenario alone is never the whole
 

@@ -328,6 +328,14 @@ class Run:
     async def _follow(self, instance: Instance) -> None:
         async for event in instance.world.events():
             self._take(instance, event)
+            if isinstance(event, OutputChunk):
+                await asyncio.sleep(0)  # a target that floods must not keep the others' requests waiting
+
+    def unread(self) -> bool:
+        """Read what is pending now; whether there was anything."""
+        before = self._writer.written
+        self._drain()
+        return self._writer.written > before
 
     def _drain(self) -> None:
         for instance in self.instances:

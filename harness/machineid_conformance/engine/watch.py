@@ -183,7 +183,10 @@ class Watch:
             if not instance.gone and await self._busy(instance, now):
                 self._not_idle_before = now - self.target.idle_after / 2
                 return False
-        return True
+        if self.run.unread():  # the harness is behind, and the target may be waiting for it
+            self._not_idle_before = now - self.target.idle_after / 2
+            return False
+        return not self._open()
 
     async def _sample(self, now: float) -> None:
         for instance in self.run.instances:

@@ -32,7 +32,8 @@ from machineid_conformance.isolation.wire import Channel
 
 Reply = asyncio.Future[tuple[dict[str, Any], list[int]]]
 
-CHUNK = 65536
+CHUNK = 16384
+PIPE = 16384  # bytes of output that may be pending: all of them are read before a network event is stamped
 END_WITHIN = 10.0  # seconds for a supervisor to kill what is left; it waits for nothing else
 
 
@@ -67,6 +68,8 @@ class SupervisedWorld:
         pipes = {stream: os.pipe() for stream in ("stdout", "stderr")}
         for stream, (read, _) in pipes.items():
             os.set_blocking(read, False)
+            if hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux
+                fcntl.fcntl(read, fcntl.F_SETPIPE_SZ, PIPE)
             self._streams[start, stream] = read
         order = {"do": "start", "command": list(command), "environment": dict(environment), "cwd": str(self._cwd)}
         try:

@@ -24,6 +24,9 @@ LOOKS_SECRET = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
+SHORT, MANY = 200, 4096
+"""Texts up to this length are remembered, so many of them: field names and chatter come again and again."""
+
 _ESCAPE = re.compile(r"%[0-9A-F]{2}")
 
 
@@ -40,14 +43,25 @@ class Redactor:
 
     def __init__(self, secrets: Mapping[str, str] | None = None) -> None:
         self._secrets = dict(secrets or {})
+        self._known: dict[str, str] = {}
 
     def learn(self, secret: str, mark: str = SECRET_MARK) -> None:
         """Know one more secret, as it is and as URLs, JSON and Python spell it; values shorter than four characters are none."""
         if len(secret) >= 4:
             self._secrets |= dict.fromkeys(spellings(secret), mark)
+            self._known.clear()
 
     def text(self, text: str) -> str:
         """The text with every secret replaced, the longest first."""
+        if len(text) > SHORT:
+            return self._replaced(text)
+        if text not in self._known:
+            if len(self._known) >= MANY:
+                self._known.clear()
+            self._known[text] = self._replaced(text)
+        return self._known[text]
+
+    def _replaced(self, text: str) -> str:
         for secret in sorted(self._secrets, key=len, reverse=True):
             if secret in text:
                 text = text.replace(secret, self._secrets[secret])
