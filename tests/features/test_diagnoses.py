@@ -139,7 +139,7 @@ def test_proxy_isolation_is_said_and_judges_less(tmp_path: Path) -> None:
     assert judged.status("fail-closed/dns") == "not-applicable"
     assert not judged.runs("fail-closed-dns")
     assert judged.runs("fail-closed-dns", "other")
-        assert judged.text.count("INCONCLUSIVE (proxy isolation: HTTP clients that honour proxy variables only)") == 1
+    assert judged.text.count("INCONCLUSIVE (proxy isolation: HTTP clients that honour proxy variables only)") == 1
 
 
 def test_isolation_of_the_command_line_goes_before(tmp_path: Path) -> None:
