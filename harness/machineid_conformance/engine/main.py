@@ -26,7 +26,6 @@ from machineid_conformance.isolation.api import IsolationError
 from machineid_conformance.isolation.spawn import Spawner
 from machineid_conformance.judge.registry import rules
 from machineid_conformance.scenario.load import load_catalogue, load_globs
-from machineid_conformance.scenario.model import Scenario
 
 REPORT_FOLDER = ".machineid-conformance"
 _EXITS = {"conforming": 0, "non-conforming": 1, "inconclusive": 3}
@@ -172,6 +171,3 @@ def _exit(document: dict[str, Any]) -> int:
         inconclusive = any(row["status"] == "inconclusive" and row["level"] == "MUST" for row in rows)
         return _EXITS["inconclusive"] if inconclusive else 0
     return _EXITS[document["verdict"]]
-
-
-__all__ = ["Scenario", "judge"]

@@ -7,7 +7,7 @@ and the target's configuration. One rule is one file in ``judge/rules``, found b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from machineid_conformance.config.model import Profile, Target
@@ -145,20 +145,3 @@ class Rule:
         """Why runs that counted are not yet enough for a pass (a class needs startup and a later boundary), or None."""
         del counted
         return None
-
-
-__all__ = [
-    "Baseline",
-    "Boundary",
-    "Case",
-    "Finding",
-    "Level",
-    "Observation",
-    "Outcome",
-    "Profile",
-    "Rule",
-    "RuleResult",
-    "Sequence",
-    "Status",
-    "field",
-]
