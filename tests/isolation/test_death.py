@@ -10,12 +10,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import cryptography
 import pytest
-import trustme
 
 import machineid_conformance
 from machineid_conformance.isolation.api import AllGone, MainExited
@@ -202,6 +202,17 @@ def test_without_user_namespaces_the_probe_says_why_and_what_to_do() -> None:
     assert 'isolation = "proxy"' in text
 
 
+def copied_for_everybody(folder: Path) -> str:
+    """The package and what it needs, where an ordinary user may read it: the checkout may be in a folder that only root may enter."""
+    folder.chmod(0o755)
+    shutil.copytree(Path(PACKAGE) / "machineid_conformance", folder / "machineid_conformance")
+    site = Path(str(cryptography.__file__)).parent.parent
+    for pattern in ("cryptography*", "trustme*", "idna*", "cffi*", "_cffi_backend*"):
+        for entry in site.glob(pattern):
+            shutil.copytree(entry, folder / entry.name) if entry.is_dir() else shutil.copy(entry, folder)
+    return str(folder)
+
+
 def test_an_ordinary_user_has_the_same_world() -> None:
     """The whole of it once, and a write to every place, as a user without any right of root."""
     python = "/usr/bin/python3"
@@ -212,8 +223,12 @@ def test_an_ordinary_user_has_the_same_world() -> None:
     user = next((entry for entry in pwd.getpwall() if entry.pw_uid >= 1000 and entry.pw_name != "nobody"), None)
     require(user, "there is no ordinary user on this machine")
     assert user is not None
-    modules = [str(Path(str(module.__file__)).parent.parent) for module in (cryptography, trustme)]
     become = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--inh-caps=-all"]
+    with tempfile.TemporaryDirectory() as folder:
+        _as_ordinary_user(python, user.pw_name, become, copied_for_everybody(Path(folder)))
+
+
+def _as_ordinary_user(python: str, name: str, become: list[str], packages: str) -> None:
     readable = subprocess.run(
         [
             *become,
@@ -221,16 +236,16 @@ def test_an_ordinary_user_has_the_same_world() -> None:
             "-c",
             "import sys; assert sys.version_info >= (3, 11); import machineid_conformance.isolation.probe",
         ],
-        env={"PYTHONPATH": ":".join([PACKAGE, *modules]), "PYTHONDONTWRITEBYTECODE": "1"},
+        env={"PYTHONPATH": packages, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
         check=False,
         cwd="/",
     )
-    require(readable.returncode == 0, f"{user.pw_name} cannot import the package: {readable.stderr[-200:]}")
+    require(readable.returncode == 0, f"{name} cannot import the package: {readable.stderr[-200:]}")
     shown = subprocess.run(
         [*become, python, "-c", PROBE],
-        env={"PYTHONPATH": ":".join([PACKAGE, *modules]), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": packages, "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         check=False,
