@@ -210,10 +210,12 @@ class Run:
         finally:
             for task in self._tasks:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            director.clear_timers()
-            self._writer.close()
-            await _host_command(plan.target.teardown, plan.target, "teardown")
+            try:
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+            finally:
+                director.clear_timers()
+                self._writer.close()
+                await _host_command(plan.target.teardown, plan.target, "teardown")
         return Ran(
             run=plan,
             trace=self.trace,
@@ -536,7 +538,13 @@ async def _host_command(command: str | None, target: Target, what: str) -> None:
     process = await asyncio.create_subprocess_shell(
         command, cwd=target.cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    output, _ = await process.communicate()
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        raise
     if process.returncode:
         tail = output.decode(errors="backslashreplace")[-2000:]
         raise SetupError(

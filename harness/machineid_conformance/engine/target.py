@@ -70,7 +70,9 @@ class TargetSession:
             SetupError, IsolationError: nothing can be judged.
         """
         base = next(scenario for scenario in self.scenarios if not scenario.steps and scenario.id == "baseline")
-        ran = await asyncio.gather(*(self._execute(plan) for plan in baseline_runs(self.target, base)))
+        async with asyncio.TaskGroup() as group:  # one that fails ends the others before anything they use is closed
+            tasks = [group.create_task(self._execute(plan)) for plan in baseline_runs(self.target, base)]
+        ran = [task.result() for task in tasks]
         views = [RunView.of(read(one.trace)) for one in ran]
         self.baseline = build(views, self.target)
         for one in ran:
