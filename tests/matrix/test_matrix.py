@@ -41,6 +41,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
     return run_targets(CONFIG, tmp_path_factory.mktemp("conforming") / "report", targets=names)
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", TARGETS)
 def test_conforming(name: str, judged: dict[str, Any], matrix: dict[str, dict[str, str]]) -> None:
     if missing(name):
