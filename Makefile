@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 EXAMPLES := harness/machineid_conformance/examples/machineid-conformance.toml
 
-.PHONY: conformance test lint matrix clean
+.PHONY: conformance test lint matrix bench soak pictures clean
 
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
@@ -36,6 +36,19 @@ lint: $(VENV)/installed-test
 # The kill matrix alone: every bundled runtime against every rule.
 matrix: $(VENV)/installed-test
 	$(BIN)/python -m pytest tests/matrix -q
+
+# What the harness and the fake cost, each beside a peer or a floor measured in the same run. On a quiet machine.
+bench: $(VENV)/installed-test
+	$(BIN)/python -m tests.bench.cost
+	$(BIN)/python -m tests.bench.catalogue
+
+# The repetitions that CI has no time for: see python -m tests.soak --help.
+soak: $(VENV)/installed-test
+	$(BIN)/python -m tests.soak all
+
+# The terminal pictures of README.md, from real runs.
+pictures: $(VENV)/installed
+	$(BIN)/python docs/pictures.py
 
 clean:
 	rm -rf $(VENV) dist build .machineid-conformance .mypy_cache .ruff_cache

@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeGuard
 from urllib.parse import parse_qsl, unquote
 
 from fake_control_plane.answers import Answer
-from fake_control_plane.dialects import error
+from fake_control_plane.problems import DEVICE_ID_LIMIT, DEVICE_ID_SOMETHING, refusal
 from fake_control_plane.state import ControlPlane
 
 Operation = Literal[
@@ -40,6 +40,7 @@ ENDPOINTS: Mapping[str, Mapping[str, Operation]] = MappingProxyType(
 """Path, method, operation."""
 
 _ABOUT_A_DEVICE: frozenset[Operation] = frozenset({"register", "validate", "revoke", "unrevoke", "remove"})
+_SOMETHING = re.compile(DEVICE_ID_SOMETHING)
 _KEY = re.compile(r"org_[A-Za-z0-9_\-]{6,}")
 
 
@@ -89,10 +90,10 @@ def parse(request: Request) -> Call:
         problem = _nowhere(path, methods)
     elif operation in _ABOUT_A_DEVICE:
         found = _device_in_query(query) if request.method == "GET" else _device_in_body(request.body)
-        if isinstance(found, str):
-            device = found
+        if isinstance(found, _Bad):
+            problem = refusal(found.word, handler=handler_of(path))
         else:
-            problem = error(400, found.word, found.message, handler=handler_of(path))
+            device = found
     return Call(
         operation=operation,
         device=device,
@@ -147,16 +148,15 @@ def origin_form(target: str) -> str:
 @dataclass(frozen=True)
 class _Bad:
     word: str
-    message: str
 
 
 def _device_in_body(body: bytes) -> str | _Bad:
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):  # UnicodeDecodeError is a ValueError; nested too deeply is malformed to us
-        return _Bad("malformed_json", "The body is not JSON.")
+        return _Bad("malformed_json")
     if not isinstance(value, dict):
-        return _Bad("malformed_body", "The body is not a JSON object.")
+        return _Bad("malformed_body")
     return _device(value.get("deviceId"))
 
 
@@ -166,10 +166,18 @@ def _device_in_query(query: str) -> str | _Bad:
 
 def _device(value: object) -> str | _Bad:
     if value is None:
-        return _Bad("missing_device_id", "deviceId is missing.")
-    if not isinstance(value, str) or not value.strip() or not _is_unicode(value):
-        return _Bad("invalid_device_id", "deviceId is not a string with something in it.")
-    return value
+        return _Bad("missing_device_id")
+    return value if is_device_id(value) else _Bad("invalid_device_id")
+
+
+def is_device_id(value: object) -> TypeGuard[str]:
+    """Whether a device can have this id."""
+    return (
+        isinstance(value, str)
+        and len(value) <= DEVICE_ID_LIMIT
+        and _SOMETHING.search(value) is not None
+        and _is_unicode(value)
+    )
 
 
 def _is_unicode(text: str) -> bool:
@@ -189,10 +197,10 @@ def _has_key(path: str, query: str, key: str | None) -> bool:
 
 def _nowhere(path: str, methods: Mapping[str, Operation]) -> Answer:
     if not methods:
-        return error(404, "not_found", "There is no such endpoint.", handler=handler_of(path))
+        return refusal("not_found", handler=handler_of(path))
     allowed = ", ".join(methods)
     headers = {"Allow": allowed}  # RFC 9110, 15.5.6: a 405 carries it
-    return error(405, "method_not_allowed", f"Expected {allowed}.", handler=handler_of(path), headers=headers)
+    return refusal("method_not_allowed", handler=handler_of(path), headers=headers, allowed=allowed)
 
 
 def handler_of(path: str) -> str:

@@ -6,7 +6,9 @@ import datetime as dt
 import ipaddress
 import ssl
 import tempfile
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import trustme
 from cryptography import x509
@@ -53,30 +55,35 @@ class Authority:
         until = (
             now - _DAY if flaw == "expired" else now + 700 * _DAY
         )  # some platforms refuse leaves of more than 825 days
-        chain = _leaf(
-            issuer, self._key, WRONG_NAME if flaw == "wrong-name" else name, since=now - 30 * _DAY, until=until
-        )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.set_alpn_protocols(["http/1.1"])
-        with tempfile.NamedTemporaryFile(suffix=".pem") as file:  # load_cert_chain reads files only
-            file.write(chain)
-            file.flush()
-            context.load_cert_chain(file.name)
-        return context
+        names = [WRONG_NAME if flaw == "wrong-name" else name]
+        return server_context(make_leaf(Issuer.of(issuer), self._key, names, since=now - 30 * _DAY, until=until))
 
 
-def _leaf(
-    issuer: trustme.CA,
+@dataclass(frozen=True, kw_only=True)
+class Issuer:
+    """A certificate authority's certificate and the key that signs in its name."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def of(cls, authority: trustme.CA) -> Self:
+        """That of trustme."""
+        key = serialization.load_pem_private_key(authority.private_key_pem.bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)  # what trustme makes by default
+        return cls(certificate=x509.load_pem_x509_certificate(authority.cert_pem.bytes()), key=key)
+
+
+def make_leaf(
+    issuer: Issuer,
     key: ec.EllipticCurvePrivateKey,
-    name: str,
+    names: Sequence[str],
     *,
     since: dt.datetime,
     until: dt.datetime,
 ) -> bytes:
-    """Key, leaf and issuer as PEM."""
-    authority = x509.load_pem_x509_certificate(issuer.cert_pem.bytes())
-    signer = serialization.load_pem_private_key(issuer.private_key_pem.bytes(), None)
-    assert isinstance(signer, ec.EllipticCurvePrivateKey)  # what trustme makes by default
+    """Key, leaf and issuer as PEM. ``names``: host names and addresses."""
+    authority = issuer.certificate
     authority_id = authority.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     certificate = (
         x509.CertificateBuilder()
@@ -86,21 +93,34 @@ def _leaf(
         .serial_number(x509.random_serial_number())
         .not_valid_before(since)
         .not_valid_after(until)
-        .add_extension(x509.SubjectAlternativeName([_general_name(name)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([general_name(name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(authority_id), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .sign(signer, hashes.SHA256())
+        .sign(issuer.key, hashes.SHA256())
     )
     return (
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         + certificate.public_bytes(serialization.Encoding.PEM)
-        + issuer.cert_pem.bytes()
+        + authority.public_bytes(serialization.Encoding.PEM)
     )
 
 
-def _general_name(name: str) -> x509.GeneralName:
+def server_context(chain: bytes) -> ssl.SSLContext:
+    """A server's context of key and certificates as PEM. ALPN: http/1.1 only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    # load_cert_chain reads files only. A temporary one is made with mode 600, and is gone at once.
+    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+        file.write(chain)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
+def general_name(name: str) -> x509.GeneralName:
+    """A host name or an address, as certificates write it."""
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:

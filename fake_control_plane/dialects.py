@@ -43,7 +43,7 @@ class Dialect:
     (older docs). ``codes`` overrides any of ``CODES``.
 
     Raises:
-        ValueError: ``codes`` names a reason that does not exist.
+        ValueError: ``codes`` names a reason that does not exist, or gives one a code that is no word.
     """
 
     name: str
@@ -55,6 +55,11 @@ class Dialect:
         unknown = sorted(set(self.codes) - set(CODES))
         if unknown:
             raise ValueError(f"codes: got the reason {unknown[0]!r}; expected one of {', '.join(CODES)}")
+        for reason, code in self.codes.items():
+            if not isinstance(code, str) or not code.strip():
+                raise ValueError(
+                    f"codes: got {code!r} for the reason {reason!r}; expected a word such as {CODES[reason]}"
+                )
 
     def code(self, reason: Reason) -> str:
         """The code that this dialect gives a reason."""

@@ -66,13 +66,13 @@ def _read(hello: _Bytes) -> Hello:
     extensions = _Bytes(hello.vector(2) if hello.left() else b"")
     while extensions.left():
         kind = int.from_bytes(extensions.take(2), "big")
-        body = _Bytes(extensions.vector(2))
-        if kind == _SERVER_NAME and body.left():
-            names = _Bytes(body.vector(2))
+        body = extensions.vector(2)
+        if kind == _SERVER_NAME and body:
+            names = _Bytes(_Bytes(body).vector(2))
             if names.take(1) == b"\x00":
                 name = names.vector(2).decode("ascii", "backslashreplace").lower()
         elif kind == _ALPN:
-            offered = _Bytes(body.vector(2))
+            offered = _Bytes(_Bytes(body).vector(2))
             while offered.left():
                 protocols.append(offered.vector(1).decode("latin-1"))
     return Hello(server_name=name, protocols=tuple(protocols))
@@ -89,10 +89,10 @@ class _Bytes:
         return len(self._data) - self._at
 
     def take(self, count: int) -> bytes:
-        if count > self.left():
+        start, self._at = self._at, self._at + count
+        if self._at > len(self._data):
             raise ValueError("a ClientHello that ends in the middle of a field")
-        self._at += count
-        return self._data[self._at - count : self._at]
+        return self._data[start : self._at]
 
     def vector(self, width: int) -> bytes:
         return self.take(int.from_bytes(self.take(width), "big"))

@@ -166,6 +166,11 @@ class RequestReader:
         self._events = _Events()
         self._parser = self._events.parser = httptools.HttpRequestParser(self._events)
 
+    @property
+    def pending(self) -> bool:
+        """Whether the next request has begun: some of it was read already."""
+        return bool(self._events.queue or self._rest or self._events.in_head or self._in_body or self._error)
+
     async def head(self) -> Head | None:
         """The next request head; None when the client closed instead of sending one. What is left of a body is read over.
 

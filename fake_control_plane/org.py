@@ -15,7 +15,7 @@ Assumed, because no public source says so:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import MappingProxyType
@@ -41,6 +41,9 @@ PLANS: Mapping[str, int] = MappingProxyType({"free": 3, "pro": 25, "scale": 250,
 ACTIVE = "active"
 FROZEN = "frozen"
 
+LAST_MOMENT = 253_402_300_799
+"""9999-12-31T23:59:59Z in seconds since the epoch: what comes after has no timestamp of four-digit years (RFC 3339)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
@@ -48,6 +51,21 @@ class Device:
 
     id: str
     revoked: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrgSettings:
+    """All that an org is beside its devices, as it is kept over a restart (``Org.settings``, ``Org.restored``).
+
+    ``custom_limit``: None is the plan's own. ``access_until``: the end of a cancelled plan's cycle, in seconds since the
+    epoch, None while nothing is cancelled; ``plan`` and ``custom_limit`` are those from before it.
+    """
+
+    plan: str = "free"
+    custom_limit: int | None = None
+    access_until: float | None = None
+    plan_state: str = ACTIVE
+    disabled: bool = False
 
 
 class Org:
@@ -63,12 +81,41 @@ class Org:
         self._disabled = False
         self._devices: dict[str, Device] = {}  # in register order
 
+    @classmethod
+    def restored(cls, settings: OrgSettings, devices: Iterable[Device], *, now: Callable[[], float]) -> Org:
+        """The org that these settings and devices (in register order) were taken from.
+
+        Raises:
+            ValueError: a setting is none that an org can have.
+        """
+        org = cls(now=now, plan=settings.plan, limit=settings.custom_limit)
+        org.set_plan_state(settings.plan_state)
+        org._access_until = settings.access_until
+        org._disabled = settings.disabled
+        org._devices = {device.id: device for device in devices}
+        return org
+
     # -- what is so ----------------------------------------------------------------------------------------------------
 
     @property
     def devices(self) -> tuple[Device, ...]:
         """All registered devices in register order."""
         return tuple(self._devices.values())
+
+    def find(self, device: str) -> Device | None:
+        """The registered device with this id; None if there is none."""
+        return self._devices.get(device)
+
+    @property
+    def settings(self) -> OrgSettings:
+        """What ``restored`` needs beside the devices."""
+        return OrgSettings(
+            plan=self._plan,
+            custom_limit=self._custom_limit,
+            access_until=self._access_until,
+            plan_state=self._plan_state,
+            disabled=self._disabled,
+        )
 
     @property
     def disabled(self) -> bool:
@@ -114,7 +161,11 @@ class Org:
         if known.revoked:
             return "device-revoked"
         # The scan is spared where nobody is over the cap: nearly always.
-        if self.used > self.limit and device not in islice(self._devices, self.limit):
+        # So is, for this is asked at every call, the way over ``limit`` where nothing is cancelled.
+        limit = self._custom_limit if self._access_until is None else self.limit
+        if limit is None:
+            limit = PLANS[self._plan]
+        if len(self._devices) > limit and device not in islice(self._devices, limit):
             return "device-limit-exceeded"
         return "allow"
 
@@ -198,7 +249,15 @@ class Org:
         self._custom_limit = checked
 
     def cancel(self, access_until: float) -> None:
-        """Cancel the plan: it stays as it is until then (seconds since the epoch), and is ``free`` afterwards."""
+        """Cancel the plan: it stays as it is until then (seconds since the epoch), and is ``free`` afterwards.
+
+        Raises:
+            ValueError: ``access_until`` is no moment from 1970 to 9999, the years that a timestamp can say.
+        """
+        if not 0 <= access_until <= LAST_MOMENT:  # NaN compares with nothing
+            raise ValueError(
+                f"end of the cycle: got {access_until!r}; expected seconds since the epoch, from 0 to {LAST_MOMENT} (the year 9999)"
+            )
         self._access_until = access_until
 
     @property

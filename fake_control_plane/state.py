@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from fake_control_plane.answers import Answer
-from fake_control_plane.dialects import CURRENT, Dialect, error, legacy_decision, plan_fields
+from fake_control_plane.dialects import CURRENT, Dialect, legacy_decision, plan_fields
 from fake_control_plane.org import Org
+from fake_control_plane.problems import refusal
 
 DeviceAction = Literal["revoke", "unrevoke", "remove"]
 
@@ -52,9 +53,9 @@ class ControlPlane:
         this is a failure, not a deny (assumed).
         """
         if not key:
-            return error(401, "missing_org_key", "The header x-org-key is missing.", handler=handler)
+            return refusal("missing_org_key", handler=handler)
         if key not in self._orgs:
-            return error(401, "invalid_org_key", "The org key is not valid.", handler=handler)
+            return refusal("invalid_org_key", handler=handler)
         return None
 
     def create_org(self) -> Answer:
@@ -136,7 +137,7 @@ class ControlPlane:
             return org
         change = {"revoke": org.revoke, "unrevoke": org.restore, "remove": org.remove}[action]
         if not change(device):
-            return error(404, "device_not_found", "The device is not registered in this org.", handler=handler)
+            return refusal("device_not_found", handler=handler)
         body: dict[str, Any] = {"status": "ok", "handler": handler, "deviceId": device}
         return Answer(body=body if action == "remove" else {**body, "revoked": action == "revoke"})
 
@@ -152,6 +153,17 @@ class ControlPlane:
         key = self._issue()
         self._orgs[key] = org
         return key
+
+    def adopt(self, key: str, org: Org) -> None:
+        """Take an org in that was stored, under the key that it had.
+
+        Raises:
+            ValueError: the key is empty, or was given before.
+        """
+        if not key or key in self._issued:
+            raise ValueError("a stored org has a key that is empty or another org's; expected a key for each org")
+        self._issued.add(key)
+        self._orgs[key] = org
 
     def org(self, key: str) -> Org:
         """The org with this current key, to look at.
@@ -228,7 +240,10 @@ class ControlPlane:
         self.org(key).set_limit(limit)
 
     def operator_cancel_plan(self, key: str, *, access_until: float) -> None:
-        """Cancel the plan: unchanged until then (seconds since the epoch), free with its cap of 3 afterwards."""
+        """Cancel the plan: unchanged until then (seconds since the epoch), free with its cap of 3 afterwards.
+
+        Raises ValueError for a moment that no timestamp can say.
+        """
         self.org(key).cancel(access_until)
 
     def _issue(self) -> str:

@@ -63,10 +63,7 @@ class Wire:
     """A connected socket. ``receive`` and ``send`` speak through TLS once ``start_tls`` is done. One reader, one writer at a time."""
 
     def __init__(self, sock: socket.socket) -> None:
-        sock.setblocking(False)
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._sock = sock
+        self._take_socket(sock)
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()  # received, decrypted, not yet taken
         self._outgoing = bytearray()  # encrypted, not yet accepted by the kernel
@@ -83,6 +80,15 @@ class Wire:
         """The name of the alert that ended this connection, once there was one."""
         self.received = 0
         """Bytes that came from the socket so far."""
+
+    def _take_socket(self, sock: socket.socket) -> None:
+        """Speak on this socket from here on. One that was spoken on before is the caller's to close; nobody may wait on it."""
+        sock.setblocking(False)
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sock = sock
+        # The loop is given the number: for each file object that it does not know it writes out a repr.
+        self._fd = sock.fileno()
 
     # -- state ---------------------------------------------------------------------------------------------------------
 
@@ -153,6 +159,7 @@ class Wire:
 
     async def gone(self) -> How:
         """Wait until the other side closes. What it sends meanwhile is kept, up to ``LOOK_AHEAD`` bytes."""
+        self.look()  # who asks with no time to wait is told of an end that the kernel knows of already
         while self._ending is None and not self._closed:
             if len(self._buffer) >= LOOK_AHEAD:
                 self._taken.clear()
@@ -180,6 +187,8 @@ class Wire:
 
     def _read_once(self) -> bool:
         """One read of the socket; False when nothing is there."""
+        if self._ending is not None:
+            return False  # another waiter saw the end: the kernel tells of a reset once, and then of a FIN
         try:
             data = self._sock.recv(CHUNK)
         except (BlockingIOError, InterruptedError):
@@ -376,8 +385,8 @@ class Wire:
         if self._closed:
             return
         self._closed = True
-        self._loop.remove_reader(self._sock)
-        self._loop.remove_writer(self._sock)
+        self._loop.remove_reader(self._fd)
+        self._loop.remove_writer(self._fd)
         self._wake(self._readers)
         self._wake(self._writers)
         self._taken.set()
@@ -398,24 +407,24 @@ class Wire:
         await self._ready(self._writers, self._loop.add_writer, self._loop.remove_writer)
 
     async def _ready(
-        self, waiting: list[asyncio.Future[None]], add: Callable[..., None], remove: Callable[[socket.socket], bool]
+        self, waiting: list[asyncio.Future[None]], add: Callable[..., None], remove: Callable[[int], bool]
     ) -> None:
         if self._closed:
             return
 
         def wake() -> None:
-            remove(self._sock)
+            remove(self._fd)
             self._wake(waiting)
 
         mine: asyncio.Future[None] = self._loop.create_future()
         waiting.append(mine)
-        add(self._sock, wake)
+        add(self._fd, wake)
         try:
             await mine
         finally:
             waiting.remove(mine)
             if not waiting and not self._closed:
-                remove(self._sock)
+                remove(self._fd)
 
 
 def _alert(error: ssl.SSLError) -> str:

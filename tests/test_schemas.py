@@ -343,6 +343,12 @@ def test_an_incomplete_run_never_conforms() -> None:
     refuse("results", RESULTS | {"complete": False, "verdict": "conforming"})
 
 
+def test_an_interrupted_session_is_never_complete() -> None:
+    check("results", RESULTS | {"interrupted": False})
+    check("results", RESULTS | {"interrupted": True, "complete": False})
+    refuse("results", RESULTS | {"interrupted": True})
+
+
 # -- the stream ----------------------------------------------------------------------------------------------------------
 
 MESSAGES = [
@@ -350,12 +356,13 @@ MESSAGES = [
         kind="planned",
         payload={"target": "w", "runs": 9, "scenarios": {"baseline": 3}, "left_out": {"replicas": "why"}, "isolation": "proxy"},
     ),
-    Message(kind="run-started", payload={"target": "w", "run": "w/a", "scenario": "a", "boundary": None, "variant": "b"}),
+    Message(kind="run-started", payload={"target": "w", "run": "w/a", "scenario": "a", "boundary": None, "variant": "b", "environment": 1}),
+    Message(kind="event", payload={"run": "w/a", "event": {"event": "run-started", "seq": 1, "at": 0.0}}),
     Message(
         kind="run-judged",
         payload={
             "target": "w", "run": "w/a", "scenario": "a", "subject": "validate", "boundary": 3, "variant": None,
-            "seconds": 0.1, "wall_seconds": 0.1, "trace": "traces/a.jsonl",
+            "environment": None, "seconds": 0.1, "wall_seconds": 0.1, "trace": "traces/a.jsonl",
             "rules": {
                 "stop/exits": {
                     "outcome": "fail", "reason": None, "level": "MUST",
@@ -367,7 +374,10 @@ MESSAGES = [
     Message(kind="scenario-done", payload={"target": "w", "scenario": "a", "runs": ["w/a"]}),
     Message(kind="target-judged", payload={"target": RESULTS["targets"][0]}),
     Message(kind="notice", payload={"text": "read this"}),
-    Message(kind="finished", payload={"results": "r.json", "verdict": "conforming", "complete": True, "exit": 0}),
+    Message(
+        kind="finished",
+        payload={"results": "r.json", "verdict": "conforming", "complete": True, "interrupted": False, "exit": 0},
+    ),
     Message(kind="failed", payload={"error": "configuration", "message": "m", "exit": 2}),
 ]  # fmt: skip
 

@@ -2,14 +2,15 @@
 
 A fault acts at one of two levels. A *listener* fault needs no request: the connect is refused, the name does not resolve,
 the handshake fails; whoever owns the listener delivers it. An *answer* fault is delivered on one exchange, whose request
-has been read. Either ends in a receipt; without one nobody may believe that the target saw the fault.
+has been read, at one of the three stages of ``faults.stages``. Either ends in a receipt; without one nobody may believe
+that the target saw the fault.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from fake_control_plane.answers import Answer
 
@@ -22,7 +23,7 @@ class Receipt:
 
     ``answer`` is what the client got as one whole HTTP response (status and body as sent), or None. ``ending`` is
     ``answered`` only then: ``reset`` and ``cut-off`` are ours, ``gave-up`` is the client's. ``waited`` is in target seconds,
-    from the complete request to the ending.
+    from the complete request to the ending. ``by``: who did it, this package or a proxy in front of it.
     """
 
     delivered: bool
@@ -30,6 +31,7 @@ class Receipt:
     ending: Ending
     answer: Answer | None = None
     waited: float = 0.0
+    by: Literal["built-in", "toxiproxy"] = "built-in"
 
 
 class ClientGone(Exception):  # noqa: N818  (not an error of anybody: clients go)
@@ -47,6 +49,9 @@ class Exchange(Protocol):
     """What the control plane answers if nothing goes wrong: the truth."""
     allow: Answer
     """What an allow for this device looks like, whatever the truth is: for faults that dangle one."""
+    earlier: Sequence[Answer]
+    """The truths that calls of this operation and device got before, oldest first: at least the last
+    ``AnswerFault.earlier_answers`` of them, as far as there were so many."""
     scheme: str
     """``https`` or ``http``: what the client spoke."""
     host: str
@@ -87,11 +92,29 @@ class Fault:
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    """What the client sees, in a few words."""
+    receipt: ClassVar[str]
+    """How it is known that the client saw it, in a few words."""
+    example: ClassVar[str]
+    """A fault rule of one line (``fault_rules.text``)."""
     parameters: ClassVar[Mapping[str, str]] = {}
-    """Each parameter and what it may be, in words; ``faults.make`` refuses others by naming these."""
+    """Each parameter and what it may be, in words; ``faults.make`` refuses others by naming these. The first is the one that
+    the one-line form writes behind the fault's name."""
+    bounds: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """What JSON Schema says of a parameter beyond its type: ``{"minimum": 100}``."""
+
+    def at(self, n: int) -> Self:
+        """This fault as it strikes for the ``n``-th time, counted from 1: most are the same each time."""
+        del n
+        return self
 
 
 class AnswerFault(Fault):
+    @property
+    def earlier_answers(self) -> int:
+        """How many of the device's earlier answers it must be given (``Exchange.earlier``)."""
+        return 0
+
     async def deliver(self, exchange: Exchange) -> Receipt:
         """Do the damage on this exchange and say how it went. ClientGone may be let through: it means not delivered."""
         del exchange

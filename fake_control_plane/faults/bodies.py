@@ -35,5 +35,5 @@ def head_and_body(exchange: Exchange) -> tuple[bytes, bytes]:
 
 
 def half(body: bytes) -> bytes:
-    """An allow's body cut in the middle, after ``"allowed": true``: a lenient reader could take it for the whole."""
+    """The first half: of an allow's body all of ``"allowed": true``, which a lenient reader could take for the whole."""
     return body[: len(body) // 2]

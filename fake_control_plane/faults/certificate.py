@@ -19,6 +19,8 @@ class Certificate(ListenerFault):
 
     name = "certificate"
     summary = "the control plane shows a certificate that must be refused"
+    receipt = "a TLS alert, a close in the handshake, or a request in spite of it"
+    example = "certificate=expired"
     parameters: ClassVar[Mapping[str, str]] = {
         "kind": "untrusted (of another authority), expired, or wrong-name (of another host)"
     }

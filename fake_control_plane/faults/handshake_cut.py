@@ -14,6 +14,8 @@ class HandshakeCut(ListenerFault):
 
     name = "handshake-cut"
     summary = "the TLS handshake is cut after the ClientHello"
+    receipt = "the ClientHello arrived, and the connection closed before the ServerHello"
+    example = "handshake-cut"
     layer = "tls"
 
     @property

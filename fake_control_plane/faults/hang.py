@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from fake_control_plane.faults.api import AnswerFault, Exchange, Receipt
-from fake_control_plane.faults.parameters import check_seconds
+from fake_control_plane.faults.api import Exchange, Receipt
+from fake_control_plane.faults.parameters import SECONDS, check_seconds
 from fake_control_plane.faults.receipts import cut_off, gave_up
+from fake_control_plane.faults.stages import Delivery
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hang(AnswerFault):
+class Hang(Delivery):
     """Not a byte, until the client gives up or the connection is cut off."""
 
     name = "hang"
     summary = "the request is accepted and never answered"
+    receipt = "the client closed while it waited, or it was cut off"
+    example = "hang=30 operation=validate"
     parameters: ClassVar[Mapping[str, str]] = {"seconds": "target seconds above 0 until it is cut off (default 60)"}
+    bounds: ClassVar[Mapping[str, Mapping[str, Any]]] = {"seconds": SECONDS}
 
     seconds: float = 60.0
 

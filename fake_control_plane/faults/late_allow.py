@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fake_control_plane.faults.api import AnswerFault, ClientGone, Exchange, Receipt
+from fake_control_plane.faults.api import ClientGone, Exchange, Receipt
 from fake_control_plane.faults.receipts import gave_up, send_whole
+from fake_control_plane.faults.stages import Delivery
 
 PATIENCE = 60.0
 """Target seconds in which a client must have given up (requirements.md, ``fail-closed/hang``)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LateAllow(AnswerFault):
+class LateAllow(Delivery):
     """Silence until the client is gone, then an allow all the same.
 
     A client that is still there after ``PATIENCE`` gets the allow too. To it the allow is none that came too late, so
@@ -21,6 +22,8 @@ class LateAllow(AnswerFault):
 
     name = "late-allow"
     summary = "an allow is sent after the client gave up on it"
+    receipt = "the client closed while it waited; a client that waits on for 60 s has not seen it"
+    example = "late-allow operation=validate"
 
     async def deliver(self, exchange: Exchange) -> Receipt:
         """Delivered when the client gave up first."""

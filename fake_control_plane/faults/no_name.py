@@ -13,4 +13,6 @@ class NoName(ListenerFault):
 
     name = "no-name"
     summary = "the control plane's name does not resolve"
+    receipt = "the name was asked for and denied (where names are the fake's to answer: the harness's namespace)"
+    example = "no-name"
     layer = "dns"

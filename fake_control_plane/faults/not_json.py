@@ -7,18 +7,20 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from fake_control_plane.answers import Answer
-from fake_control_plane.faults.api import AnswerFault, Exchange, Receipt
+from fake_control_plane.faults.api import Exchange
 from fake_control_plane.faults.bodies import html
 from fake_control_plane.faults.parameters import check_choice
-from fake_control_plane.faults.receipts import send_whole
+from fake_control_plane.faults.stages import Content
 
 
 @dataclass(frozen=True, kw_only=True)
-class NotJson(AnswerFault):
+class NotJson(Content):
     """What a captive portal, a broken proxy or a changed endpoint answers: all is well, and nothing is said."""
 
     name = "not-json"
     summary = "a 2xx with HTML, with an empty body, or without content"
+    receipt = "the whole response was accepted"
+    example = "not-json=html operation=validate"
     parameters: ClassVar[Mapping[str, str]] = {"body": "html (200), empty (200), or no-content (204)"}
 
     body: Literal["html", "empty", "no-content"]
@@ -26,10 +28,9 @@ class NotJson(AnswerFault):
     def __post_init__(self) -> None:
         check_choice(self, "body", ("html", "empty", "no-content"))
 
-    async def deliver(self, exchange: Exchange) -> Receipt:
-        """Delivered when the response was accepted."""
+    def instead(self, exchange: Exchange) -> Answer:
+        """The page, or nothing."""
+        del exchange
         if self.body == "html":
-            answer = Answer(status=200, raw=html(200), content_type="text/html")
-        else:
-            answer = Answer(status=204 if self.body == "no-content" else 200, raw=b"")
-        return await send_whole(exchange, answer)
+            return Answer(status=200, raw=html(200), content_type="text/html")
+        return Answer(status=204 if self.body == "no-content" else 200, raw=b"")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fake_control_plane.faults.api import Fault
@@ -25,11 +26,36 @@ def check_seconds(fault: Fault, parameter: str) -> None:
         raise wrong(fault, parameter)
 
 
+def check_seconds_or_none(fault: Fault, parameter: str) -> None:
+    """The parameter is a finite number of 0 or more."""
+    if getattr(fault, parameter) != 0 or isinstance(getattr(fault, parameter), bool):
+        check_seconds(fault, parameter)
+
+
+def check_whole(fault: Fault, parameter: str, *, least: int, most: int | None = None) -> None:
+    """The parameter is a whole number from ``least`` to ``most``."""
+    value = getattr(fault, parameter)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        raise wrong(fault, parameter)
+
+
+def check_json(fault: Fault, parameter: str) -> None:
+    """The parameter is a JSON value."""
+    try:
+        json.dumps(getattr(fault, parameter), allow_nan=False)
+    except (TypeError, ValueError):
+        raise wrong(fault, parameter) from None
+
+
 def check_error_status(fault: Fault, parameter: str) -> None:
     """The parameter is a status of an error, 400 to 599 (RFC 9110, 15.5 and 15.6)."""
-    value = getattr(fault, parameter)
-    if isinstance(value, bool) or not isinstance(value, int) or not 400 <= value <= 599:
-        raise wrong(fault, parameter)
+    check_whole(fault, parameter, least=400, most=599)
+
+
+SECONDS: Mapping[str, Any] = {"exclusiveMinimum": 0}
+"""``check_seconds`` as JSON Schema."""
+ERROR_STATUS: Mapping[str, Any] = {"minimum": 400, "maximum": 599}
+"""``check_error_status`` as JSON Schema."""
 
 
 def wrong(fault: Fault, parameter: str, near: str = "") -> ValueError:

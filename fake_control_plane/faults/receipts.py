@@ -9,11 +9,16 @@ _SEEN = {"fin": "FIN received", "reset": "RST received", "tls-alert": "TLS alert
 
 
 async def send_whole(exchange: Exchange, answer: Answer) -> Receipt:
-    """Send one whole response that is the fault by itself: delivered once its bytes are accepted."""
+    """Send one whole response that is the fault by itself: delivered once its bytes are accepted.
+
+    An interim one (1xx) is none that ends a call (RFC 9110, 15.2): the connection ends behind it.
+    """
     try:
         await exchange.send_answer(answer)
     except ClientGone as gone:
         return too_late(exchange, gone.how)
+    if answer.status < 200:
+        return cut_off(exchange, f"interim HTTP {answer.status} accepted, closed without a final answer")
     size = len(answer.payload())
     evidence = f"HTTP {answer.status} with {size} body bytes accepted"
     return Receipt(delivered=True, evidence=evidence, ending="answered", answer=answer, waited=exchange.elapsed())

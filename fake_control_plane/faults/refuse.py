@@ -13,4 +13,6 @@ class Refuse(ListenerFault):
 
     name = "refuse"
     summary = "the connect is refused"
+    receipt = "the kernel answered a SYN with RST (harness: seen on the wire; serve: the listening socket is closed)"
+    example = "refuse"
     layer = "tcp"

@@ -1,4 +1,4 @@
-"""Connection reset before, or in the middle of, the answer: RST (RFC 9293, 3.10.7).
+"""Connection reset before, in the middle of or after the head, or in the middle of the body: RST (RFC 9293, 3.10.7).
 
 requirements.md: ``fail-closed/reset``.
 """
@@ -9,33 +9,42 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from fake_control_plane.faults.api import AnswerFault, ClientGone, Exchange, Receipt
+from fake_control_plane.faults.api import ClientGone, Exchange, Receipt
 from fake_control_plane.faults.bodies import half, head_and_body
 from fake_control_plane.faults.parameters import check_choice
 from fake_control_plane.faults.receipts import too_late
+from fake_control_plane.faults.stages import Delivery
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reset(AnswerFault):
-    """RST instead of an answer, or after the first half of an allow's body."""
+class Reset(Delivery):
+    """RST instead of an answer, or after a part of an allow."""
 
     name = "reset"
-    summary = "the connection is reset before, or in the middle of, the answer"
-    parameters: ClassVar[Mapping[str, str]] = {"when": "before or middle (of the answer)"}
+    summary = "the connection is reset before the answer, in or after its head, or in the middle of its body"
+    receipt = "RST was sent to a client that was still there"
+    example = "reset=in-head operation=validate"
+    parameters: ClassVar[Mapping[str, str]] = {
+        "when": "before or middle (of the answer: half its body), in-head (half the head) or after-head (no body byte)"
+    }
 
-    when: Literal["before", "middle"]
+    when: Literal["before", "middle", "in-head", "after-head"]
 
     def __post_init__(self) -> None:
-        check_choice(self, "when", ("before", "middle"))
+        check_choice(self, "when", ("before", "middle", "in-head", "after-head"))
 
     async def deliver(self, exchange: Exchange) -> Receipt:
         """Delivered when RST was sent to a client that was still there."""
         evidence = "RST sent before any byte of the answer"
         try:
+            head, body = head_and_body(exchange)
             if self.when == "middle":
-                head, body = head_and_body(exchange)
                 await exchange.send(head + half(body))
                 evidence = f"RST sent after {len(half(body))} of {len(body)} body bytes"
+            elif self.when != "before":
+                part = half(head) if self.when == "in-head" else head
+                await exchange.send(part)
+                evidence = f"RST sent after {len(part)} of {len(head)} head bytes"
         except ClientGone as gone:
             return too_late(exchange, gone.how)
         # One more look: an RST on a connection that the client has closed shows it nothing.

@@ -7,24 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from fake_control_plane.faults.api import AnswerFault, ClientGone, Exchange, Receipt
+from fake_control_plane.faults.api import ClientGone, Exchange, Receipt
 from fake_control_plane.faults.bodies import head_and_body
-from fake_control_plane.faults.parameters import check_seconds
+from fake_control_plane.faults.parameters import SECONDS, check_seconds
 from fake_control_plane.faults.receipts import cut_off, gave_up, too_late
+from fake_control_plane.faults.stages import Delivery
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlowBody(AnswerFault):
+class SlowBody(Delivery):
     """The head at once, then one body byte each ``interval``; the last byte never comes."""
 
     name = "slow-body"
     summary = "an allow drips byte by byte and never ends"
+    receipt = "the head was accepted; how the client gave up, or that it never did, is told"
+    example = "slow-body=0.5 total=10 operation=validate"
     parameters: ClassVar[Mapping[str, str]] = {
         "interval": "target seconds above 0 before each body byte (default 0.5)",
         "total": "target seconds above 0 until it is cut off (default 30)",
     }
+    bounds: ClassVar[Mapping[str, Mapping[str, Any]]] = {"interval": SECONDS, "total": SECONDS}
 
     interval: float = 0.5
     total: float = 30.0

@@ -8,22 +8,24 @@ allow.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
-from fake_control_plane.answers import Answer
-from fake_control_plane.faults.api import AnswerFault, ClientGone, Exchange, Receipt
+from fake_control_plane.faults.api import ClientGone, Exchange, Receipt
 from fake_control_plane.faults.bodies import half, head_and_body
 from fake_control_plane.faults.parameters import check_choice
 from fake_control_plane.faults.receipts import cut_off, send_whole, too_late
+from fake_control_plane.faults.stages import Delivery
 
 
 @dataclass(frozen=True, kw_only=True)
-class Truncated(AnswerFault):
+class Truncated(Delivery):
     """The first half of an allow's body."""
 
     name = "truncated"
     summary = "an allow that is cut short, by HTTP's or by JSON's measure"
+    receipt = "the bytes were accepted; length: and the connection closed behind them"
+    example = "truncated=length operation=validate"
     parameters: ClassVar[Mapping[str, str]] = {
         "how": "length (fewer bytes than Content-Length) or json (whole HTTP, half the JSON)"
     }
@@ -36,7 +38,7 @@ class Truncated(AnswerFault):
     async def deliver(self, exchange: Exchange) -> Receipt:
         """Delivered when what there is of the answer was accepted."""
         if self.how == "json":
-            return await send_whole(exchange, Answer(raw=half(exchange.allow.payload())))
+            return await send_whole(exchange, replace(exchange.allow, body=None, raw=half(exchange.allow.payload())))
         head, body = head_and_body(exchange)
         try:
             await exchange.send(head + half(body))

@@ -1,17 +1,21 @@
 """The command line: ``machineid-conformance run | rules | explain RULE | replay RUN``.
 
 Exit codes of ``run`` (design.md, Command line): 0 conforming, 1 non-conforming, 2 usage, configuration or isolation
-error, 3 inconclusive, 4 the harness itself failed.
+error, 3 inconclusive, 4 the harness itself failed; and, as shells have it, 130 and 143 when it was interrupted by SIGINT
+(Ctrl-C) or SIGTERM: its results are written then, and are of what was judged until then.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any, TextIO
 
 from machineid_conformance import __version__
@@ -29,9 +33,35 @@ from machineid_conformance.session import EngineFailed, EngineSession
 from machineid_conformance.start import DEFAULT_REPORT, HOW_TO_START
 
 CONFORMING, NON_CONFORMING, USAGE, INCONCLUSIVE, HARNESS = 0, 1, 2, 3, 4
+INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
 
-SAME_IN_EVERY_CASE = ("config", "profile", "speed", "isolation", "device", "report")
+EXIT_CODES = (
+    "Exit codes: 0 conforming, 1 non-conforming, 2 usage, configuration or isolation error, 3 inconclusive, "
+    "4 the harness itself failed, 130 or 143 interrupted (SIGINT, SIGTERM): the results so far are written."
+)
+
+SAME_IN_EVERY_CASE = ("config", "profile", "speed", "isolation", "faults", "device", "report")
 """Options that a command for one case must repeat, because they change what a run is or where it is found."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: whoever started us wants us to end, as with Ctrl-C."""
+
+
+@contextlib.contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN
+    )  # what ends already is not hurried by asking again; a second Ctrl-C hurries it
+    raise Terminated
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,8 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EngineFailed as failed:
         print(f"machineid-conformance: {failed.message}", file=sys.stderr)
         return failed.exit
+    except Terminated:
+        return TERMINATED
     except KeyboardInterrupt:
-        return INCONCLUSIVE
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone (`| head`): nothing may be flushed to it at the interpreter's end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -78,8 +110,7 @@ def _parser() -> argparse.ArgumentParser:
         "run",
         help="judge the configured targets, or the command after --",
         usage="machineid-conformance run [options] [-- COMMAND ...]",
-        epilog="Exit codes: 0 conforming, 1 non-conforming, 2 usage, configuration or isolation error, 3 inconclusive, "
-        "4 the harness itself failed.",
+        epilog=EXIT_CODES,
         allow_abbrev=False,
     )
     _selection(running)
@@ -98,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         help="run one case of an earlier session again, with its timeline",
         usage="machineid-conformance replay RUN [options] [-- COMMAND ...]",
         epilog="Exit codes: 0 no MUST is violated in this case, 1 one is, 2 no such run, 3 the case did not take "
-        "place, 4 the harness itself failed.",
+        "place, 4 the harness itself failed, 130 or 143 interrupted.",
         allow_abbrev=False,
     )
     replaying.add_argument("run", metavar="RUN", help="a run's id in results.json, or its trace file")
@@ -122,6 +153,12 @@ def _selection(parser: argparse.ArgumentParser) -> None:
         "--boundary", type=_positive, metavar="N", help="only the runs pinned to the N-th boundary or effect"
     )
     group.add_argument("--variant", metavar="ID", help="only this variant of each scenario's fault")
+    group.add_argument(
+        "--environment",
+        type=_positive,
+        metavar="N",
+        help="only the runs under the N-th environment of bypass_env or variants",
+    )
 
 
 def _conditions(parser: argparse.ArgumentParser) -> None:
@@ -134,6 +171,11 @@ def _conditions(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--jobs", type=_positive, metavar="N", help="runs at a time; default: from the cores")
     group.add_argument("--speed", metavar="N", help="1, a factor, or auto")
     group.add_argument("--isolation", choices=("auto", "namespace", "proxy"), help="override the targets' isolation")
+    group.add_argument(
+        "--faults",
+        choices=("built-in", "toxiproxy"),
+        help="who delivers the network faults: the harness itself (default), or a Toxiproxy server",
+    )
     group.add_argument("--strict", action="store_true", help="a SHOULD that fails is a failure")
     group.add_argument("--report", metavar="DIR", help=f"where results and traces go; default: {DEFAULT_REPORT}")
 
@@ -154,7 +196,7 @@ class Told:
 
     targets: list[Mapping[str, Any]] = field(default_factory=list)
     finished: Mapping[str, Any] | None = None
-    interrupted: bool = False
+    interrupted: int | None = None  # the exit code that says by what
 
     def take(self, message: Message) -> None:
         """Keep what the summary is made of. The same message again changes nothing."""
@@ -168,7 +210,7 @@ class Told:
 def follow(session: EngineSession, progress: Progress, *, on_message: Callable[[Message], None] | None = None) -> Told:
     """Read the stream to its end.
 
-    The first Ctrl-C ends the targets and goes on reading; the second kills the engine.
+    The first Ctrl-C, or SIGTERM, ends the targets and goes on reading; Ctrl-C after that kills the engine.
     """
     told = Told()
     message: Message | None = None  # until it was dealt with: Ctrl-C may come at any moment
@@ -183,18 +225,19 @@ def follow(session: EngineSession, progress: Progress, *, on_message: Callable[[
             if on_message is not None:
                 on_message(message)
             message = None
-        except KeyboardInterrupt:
-            if told.interrupted:
+        except KeyboardInterrupt as interrupt:
+            if told.interrupted is not None:
                 session.kill()
                 raise
-            told.interrupted = True
-            progress.line("interrupted: ending the targets and writing what there is (once more to stop at once)")
+            told.interrupted = TERMINATED if isinstance(interrupt, Terminated) else INTERRUPTED
+            progress.line("interrupted: ending the targets and writing what there is (Ctrl-C once more stops at once)")
             session.terminate()
-        except EngineFailed:
+        except EngineFailed as failed:
             progress.clear()
-            if told.interrupted:
-                return told
-            raise
+            if told.interrupted is None:
+                raise
+            progress.line(failed.message)
+            return told
 
 
 def run(options: argparse.Namespace) -> int:
@@ -214,14 +257,16 @@ def run(options: argparse.Namespace) -> int:
         scenario_globs=tuple(options.scenario),
         boundary=options.boundary,
         variant=options.variant,
+        environment=options.environment,
         profile=options.profile,
         jobs=options.jobs,
         speed=options.speed,
         isolation=options.isolation,
+        faults=options.faults or "built-in",
         strict=options.strict,
         report=options.report,
     )
-    with EngineSession(request) as session:
+    with _interrupted_by_sigterm(), EngineSession(request) as session:
         told = follow(session, _progress(sys.stderr))
     style = Style.of(sys.stdout)
     report = root / (options.report or DEFAULT_REPORT)
@@ -237,7 +282,9 @@ def run(options: argparse.Namespace) -> int:
     lines = render_grouped(failures, style, again)
     lines += summary(told.targets, told.finished, style)
     print("\n".join(lines), flush=True)
-    return INCONCLUSIVE if told.finished is None else int(told.finished["exit"])
+    if told.interrupted is not None:
+        return told.interrupted
+    return HARNESS if told.finished is None else int(told.finished["exit"])
 
 
 def rules(options: argparse.Namespace) -> int:
@@ -281,15 +328,18 @@ def replay(options: argparse.Namespace) -> int:
         scenario_globs=(case.scenario,),
         boundary=case.boundary,
         variant=case.variant,
+        environment=case.environment,
+        follow=case.run,
         profile=options.profile,
         jobs=options.jobs,
         speed=options.speed,
         isolation=options.isolation,
+        faults=options.faults or "built-in",
         strict=options.strict,
         report=str(report / "replay"),
     )
     style = Style.of(sys.stdout)
-    with EngineSession(request) as session:
+    with _interrupted_by_sigterm(), EngineSession(request) as session:
         return replay_case(session, case, Shown(report / "replay", _progress(sys.stderr), style, _rule_texts()))
 
 

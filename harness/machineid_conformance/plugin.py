@@ -68,11 +68,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--machineid-boundary", type=int, metavar="N", help="only the runs pinned to the N-th boundary or effect"
     )
     group.addoption("--machineid-variant", metavar="ID", help="only this variant of each scenario's fault")
+    group.addoption(
+        "--machineid-environment",
+        type=int,
+        metavar="N",
+        help="only the runs under the N-th environment of bypass_env or variants",
+    )
     group.addoption("--machineid-profile", metavar="PROFILE", help="low, medium or high: override the targets' profile")
     group.addoption("--machineid-jobs", type=int, metavar="N", help="runs at a time; default: from the cores")
     group.addoption("--machineid-speed", metavar="N", help="1, a factor, or auto")
     group.addoption(
         "--machineid-isolation", metavar="MODE", help="auto, namespace or proxy: override the targets' isolation"
+    )
+    group.addoption(
+        "--machineid-faults",
+        choices=("built-in", "toxiproxy"),
+        help="who delivers the network faults: the harness itself (default), or a Toxiproxy server",
     )
     group.addoption("--machineid-strict", action="store_true", default=False, help="a SHOULD that fails is a failure")
     group.addoption(

@@ -11,6 +11,7 @@ import pytest
 
 from machineid_conformance.config.model import Target
 from machineid_conformance.plugin_ledger import Ledger, LeftOut, Payload
+from machineid_conformance.plugin_longrepr import longrepr
 from machineid_conformance.plugin_plan import VERDICT, Plan
 from machineid_conformance.plugin_subtests import Subtest, show
 from machineid_conformance.report.failure import Failure, brief, failures_of_run, failures_of_target, render
@@ -148,7 +149,8 @@ class ConformanceItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """The message alone: a Python traceback says nothing of a target."""
         if isinstance(excinfo.value, Violated):
-            return str(excinfo.value)
+            text = str(excinfo.value)
+            return longrepr(self.path, text, summary=text.split("\n", 1)[0])
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -226,16 +228,17 @@ class ScenarioItem(ConformanceItem):
 
 
 def _label(payload: Payload) -> str:
-    """A run among its scenario's: boundary and variant, or the end of its id."""
+    """A run among its scenario's: boundary, variant and environment, or the end of its id."""
     parts = []
     if payload.get("boundary") is not None:
         parts.append(f"{'effect' if payload.get('subject') == 'effect' else 'boundary'} {payload['boundary']}")
     if payload.get("variant") is not None:
         parts.append(str(payload["variant"]))
+    if payload.get("environment") is not None:
+        parts.append(f"environment {payload['environment']}")
     known = "/".join([payload["target"], payload["scenario"]])
     rest = str(payload["run"]).removeprefix(known).strip("/")
-    environment = [part for part in rest.split("/") if part.startswith("environment-")]
-    return ", ".join([*parts, *environment]) or (f"run {rest}" if rest else "the run")
+    return ", ".join(parts) or (f"run {rest}" if rest else "the run")
 
 
 class VerdictItem(ConformanceItem):

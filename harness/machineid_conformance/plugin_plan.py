@@ -90,7 +90,7 @@ def make_plan(config: pytest.Config) -> Plan:
     path = _path(config) if command is None else None
     if command is None and path is None:
         raise pytest.UsageError(HOW_TO_START)
-    for name in ("boundary", "jobs"):
+    for name in ("boundary", "environment", "jobs"):
         value = getattr(option, f"machineid_{name}")
         if value is not None and value < 1:
             raise pytest.UsageError(f"--machineid-{name}: expected a whole number from 1, got {value}")
@@ -143,10 +143,12 @@ def _request(config: pytest.Config, path: Path | None, command: tuple[str, ...] 
         scenario_globs=tuple(option.machineid_scenario),
         boundary=option.machineid_boundary,
         variant=option.machineid_variant,
+        environment=option.machineid_environment,
         profile=option.machineid_profile,
         jobs=option.machineid_jobs,
         speed=option.machineid_speed,
         isolation=option.machineid_isolation,
+        faults=option.machineid_faults or "built-in",
         strict=option.machineid_strict,
         report=str(report),
     )
@@ -192,7 +194,7 @@ def _chosen(scenarios: tuple[Scenario, ...], rules: Mapping[str, Rule], request:
 
 def _again(config: pytest.Config, command: tuple[str, ...] | None) -> Reproduction:
     """The command line, as far as running one case again needs it."""
-    repeated = ("config", "device", "profile", "speed", "isolation", "report")
+    repeated = ("config", "device", "profile", "speed", "isolation", "faults", "report")
     option = config.option
     return Reproduction(
         program=("pytest", "--machineid-conformance"),

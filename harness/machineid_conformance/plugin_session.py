@@ -15,9 +15,11 @@ The spool lies in a temporary folder of the controller's and goes with it.
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -124,8 +126,18 @@ class ConformancePlugin:
         return self._ledger
 
     def _start(self, spool: Path | None) -> None:
+        self._interrupt_at_sigterm()
         self._engine = engine.EngineSession(self.plan.request_for(self._chosen), command=engine.ENGINE, spool=spool)
         self._ledger = Ledger(self._engine.next)
+
+    def _interrupt_at_sigterm(self) -> None:
+        """A CI machine cancels a job with SIGTERM: as with Ctrl-C, the results so far are wanted.
+
+        With the user's tests in this process the signal is left alone: they may be about it.
+        """
+        if self._only and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _terminated)
+            self._config.add_cleanup(_at_sigterm_end)
 
     def _spool_path(self) -> Path:
         if self._folder is None:
@@ -289,6 +301,15 @@ class ConformancePlugin:
 def _case(item: ConformanceItem) -> tuple[str, str]:
     """Target and scenario of an item, as the plan names it."""
     return item.target.name, item.name
+
+
+def _at_sigterm_end() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what ends already is not to be cut short
+    raise KeyboardInterrupt("SIGTERM")
 
 
 def _unicode(terminalreporter: Any) -> bool:

@@ -12,6 +12,8 @@ from typing import Any, Literal
 
 import pytest
 
+from machineid_conformance.plugin_longrepr import longrepr
+
 try:
     # Since pytest 9. There is no public way for a custom item to report a subtest: `subtests` is a fixture of test
     # functions.
@@ -58,7 +60,8 @@ def _report(item: pytest.Item, subtest: Subtest) -> pytest.TestReport:
     report = pytest.TestReport.from_item_and_call(item, pytest.CallInfo.from_call(lambda: None, when="call"))
     report.duration = subtest.seconds
     if subtest.outcome == "failed":
-        report.outcome, report.longrepr = "failed", subtest.text
+        summary = f"violates {', '.join(subtest.rules)}" if subtest.rules else subtest.text.split("\n", 1)[0]
+        report.outcome, report.longrepr = "failed", longrepr(item.path, subtest.text, summary=summary)
     elif subtest.outcome == "skipped":
         report.outcome, report.longrepr = "skipped", (str(item.path), 1, f"Skipped: {subtest.text}")
     elif subtest.outcome == "xfailed":

@@ -1,8 +1,9 @@
-"""``replay RUN``: one case of an earlier session again, its timeline printed as soon as it is judged."""
+"""``replay RUN``: one case of an earlier session again, its timeline printed as it happens."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from machineid_conformance.report.progress import Progress
 from machineid_conformance.report.rules import nearest
 from machineid_conformance.report.style import Style, printable
 from machineid_conformance.session import EngineFailed, EngineSession
-from machineid_conformance.trace.events import Event, RunStarted, Spawned
+from machineid_conformance.trace.events import RunStarted, Spawned, from_json
 from machineid_conformance.trace.reader import TraceError, read
 
 
@@ -33,6 +34,7 @@ class Case:
     scenario: str
     boundary: int | None = None
     variant: str | None = None
+    environment: int | None = None
     command: tuple[str, ...] = ()  # as its trace has it, secrets redacted
 
     @property
@@ -43,7 +45,7 @@ class Case:
         return f"{self.run} was a run of a command, and there is no configuration here; give the command again: {again}"
 
     def is_case_of(self, payload: Mapping[str, Any]) -> bool:
-        """Whether a ``run-judged`` message is about this case."""
+        """Whether a message of the stream is about this case."""
         return payload.get("run") == self.run
 
 
@@ -74,6 +76,7 @@ def find(name: str, report: Path) -> Case:
         scenario=run["scenario"],
         boundary=run.get("boundary"),
         variant=run.get("variant"),
+        environment=run.get("environment"),
         command=_from_trace(trace).command if trace is not None and trace.is_file() else (),
     )
 
@@ -92,8 +95,15 @@ def _from_trace(path: Path) -> Case:
         scenario=started.scenario,
         boundary=started.n,
         variant=started.variant,
+        environment=_environment(started.run),
         command=command,
     )
+
+
+def _environment(run: str) -> int | None:
+    """A trace has the environment's variables, and its number in the run's id."""
+    found = re.search(r"/environment-(\d+)$", run)
+    return int(found[1]) if found else None
 
 
 @dataclass(frozen=True)
@@ -107,10 +117,13 @@ class Shown:
 
 
 def replay_case(session: EngineSession, case: Case, shown: Shown) -> int:
-    """Follow the session, print the case's timeline and what it violates; returns the exit code."""
+    """Follow the session, print the case's timeline as it happens and then what it violates; returns the exit code."""
     exit_code: int | None = None
     while (message := _next(session, shown.progress)) is not None:
-        if message.kind == "run-judged" and case.is_case_of(message.payload):
+        if message.kind == "event" and case.is_case_of(message.payload):
+            shown.progress.clear()
+            print(timeline.line(from_json(message.payload["event"]), shown.style), flush=True)
+        elif message.kind == "run-judged" and case.is_case_of(message.payload):
             shown.progress.clear()
             exit_code = _print(message.payload, shown)
         else:
@@ -132,14 +145,14 @@ def _next(session: EngineSession, progress: Progress) -> Message | None:
 
 def _print(payload: Mapping[str, Any], shown: Shown) -> int:
     style = shown.style
-    events: tuple[Event, ...] = read(shown.report / payload["trace"])
+    events = {event.seq: event for event in read(shown.report / payload["trace"])}
     failures = failures_of_run(payload, shown.texts, shown.report)
-    violating = {failure.events[-1] for failure in failures if failure.events}
-    print("\n".join(timeline.line(event, style, mark=event.seq in violating) for event in events))
     print()
     for failure in failures:
         print(style.paint(f"{failure.rule.id}  {failure.rule.level}", "bold", "red"))
         print("\n".join(style.labelled("violation", printable(failure.message))))
+        if failure.events:
+            print(timeline.line(events[failure.events[-1]], style, mark=True))
     for rule, row in payload.get("rules", {}).items():
         if row.get("outcome") == "uncounted":
             print(

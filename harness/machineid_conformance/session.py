@@ -39,14 +39,14 @@ PATIENCE = 20.0
 
 STDERR_TAIL = 4000  # bytes of the engine's stderr that an error shows: one long traceback
 
-EXITS = {"usage": 2, "configuration": 2, "isolation": 2, "harness": 4}
+EXITS = {"usage": 2, "configuration": 2, "isolation": 2, "harness": 4, "interrupted": 130}
 """Exit code of ``machineid-conformance run`` for each ``error`` of a ``failed`` message (design.md, Command line)."""
 
 
 class EngineFailed(Exception):  # noqa: N818  (an engine that failed is what it is; "EngineFailedError" says no more)
     """The engine gave up.
 
-    ``error`` is usage, configuration, isolation or harness; ``exit`` the exit code that goes with it.
+    ``error`` is usage, configuration, isolation, harness or interrupted; ``exit`` the exit code that goes with it.
     """
 
     def __init__(self, error: str, message: str, exit: int | None = None) -> None:  # noqa: A002  (the stream's word)

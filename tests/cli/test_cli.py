@@ -88,14 +88,17 @@ def test_a_command_needs_no_configuration(folder: Path, play: Play) -> None:
 
 
 def test_every_option_reaches_the_engine(folder: Path, play: Play) -> None:
-    selection = "--target worker --rule stop/* --rule startup/gate --scenario baseline --boundary 2 --variant v"
-    conditions = "--profile low --jobs 3 --speed 1 --isolation proxy --strict --report out"
+    selection = (
+        "--target worker --rule stop/* --rule startup/gate --scenario baseline --boundary 2 --variant v --environment 2"
+    )
+    conditions = "--profile low --jobs 3 --speed 1 --isolation proxy --faults toxiproxy --strict --report out"
     cli.main(["run", "--config", "machineid-conformance.toml", *selection.split(), *conditions.split()])
     [request] = requests(folder)
     assert request == {
         "root": str(folder), "config": "machineid-conformance.toml", "command": None, "device": None,
         "targets": ["worker"], "rules": ["stop/*", "startup/gate"], "scenario_globs": ["baseline"], "scenarios": None,
-        "boundary": 2, "variant": "v", "profile": "low", "jobs": 3, "speed": "1", "isolation": "proxy", "strict": True,
+        "boundary": 2, "variant": "v", "environment": 2, "follow": None,
+        "profile": "low", "jobs": 3, "speed": "1", "isolation": "proxy", "faults": "toxiproxy", "strict": True,
         "report": "out",
     }  # fmt: skip
 
@@ -158,7 +161,8 @@ def test_replay_runs_one_case_with_its_timeline(folder: Path, play: Play, capsys
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("     1    0.000s  harness       run worker/revoke-at-boundary/validate-2")
     assert sum(line.startswith(">") for line in out) == 1
-    assert out[-1] == "  violation   effect 1 started after the deny"
+    assert out[-2] == "  violation   effect 1 started after the deny"
+    assert out[-1].startswith(">    8    0.070s  target        effect 1: POST api.example/charge")
     request = requests(folder)[1]
     assert (request["targets"], request["scenario_globs"], request["boundary"]) == (
         ["worker"],
@@ -195,7 +199,10 @@ def test_replay_of_a_command_asks_for_the_command(folder: Path, play: Play, caps
     assert cli.main(["replay", "command/baseline", "--", "python", "worker.py"]) == cli.CONFORMING
 
 
-def test_ctrl_c_writes_what_there_is(folder: Path, play: Play) -> None:
+@pytest.mark.parametrize(("number", "exit_code"), [(signal.SIGINT, cli.INTERRUPTED), (signal.SIGTERM, cli.TERMINATED)])
+def test_an_interrupted_run_writes_what_there_is(
+    folder: Path, play: Play, number: signal.Signals, exit_code: int
+) -> None:
     play(wait=True)
     program = "import sys; from machineid_conformance import cli, session; session.ENGINE = tuple(sys.argv[1:4]); "
     program += "print('up', flush=True); sys.exit(cli.main(['run']))"
@@ -205,11 +212,11 @@ def test_ctrl_c_writes_what_there_is(folder: Path, play: Play) -> None:
     assert process.stderr is not None
     with process:
         assert process.stderr.readline().startswith("worker: ")  # the plan; then the engine waits
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=60)
-    assert process.returncode == cli.INCONCLUSIVE, err
+    assert process.returncode == exit_code == 128 + number, err
     assert "interrupted: ending the targets" in err
-    assert "completeness  incomplete" in out
+    assert "completeness  incomplete: worker interrupted after 1 of " in out
     assert json.loads((folder / ".machineid-conformance" / "results.json").read_text())["complete"] is False
 
 

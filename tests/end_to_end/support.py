@@ -92,6 +92,7 @@ def judge(
     *arguments: str,
     environment: Mapping[str, str] | None = None,
     command: Sequence[str] = (*CLI, "run"),
+    limit: float = LIMIT,
 ) -> Judged:
     """Write the configuration and the files into ``folder`` and run the command line, or pytest, there; its report is
     in ``folder/report``.
@@ -107,7 +108,7 @@ def judge(
         capture_output=True,
         text=True,
         check=False,
-        timeout=LIMIT,
+        timeout=limit,
     )
     return _collect(done, folder / "report")
 

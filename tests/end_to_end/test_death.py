@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.end_to_end.support import CLI, clean_environment, place
+from tests.end_to_end.remains import LIMIT, Session, cmdlines, users_of
+from tests.end_to_end.support import CLI, clean_environment, place, problems
 
-LIMIT = 60.0  # seconds; nothing waits for it but a test that fails
+INCONCLUSIVE, INTERRUPTED = 3, 130
 SOON = 20.0
 """Seconds that Ctrl-C may take here: a target that ignores SIGTERM is given three, and other tests share this machine."""
 
@@ -52,63 +51,6 @@ run_within = "100s"
 start_within = "100s"
 """
 ENGINE = (sys.executable, "-m", "machineid_conformance.engine")
-
-
-def cmdlines() -> dict[int, str]:
-    """Every process of this machine that can be read, by its id."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue  # it has ended
-    return found
-
-
-def descendants(root: int) -> set[int]:
-    """The processes below this one."""
-    parents: dict[int, int] = {}
-    for pid in cmdlines():
-        try:
-            parents[pid] = int(Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[1])
-        except OSError:
-            continue
-    found: set[int] = set()
-    while more := {pid for pid, parent in parents.items() if parent in found | {root}} - found:
-        found |= more
-    return found
-
-
-def users_of(folder: Path) -> list[str]:
-    """The processes that have a mount made from this folder, or work in it; a namespace lives as long as one of these."""
-    found = []
-    for pid, command in cmdlines().items():
-        try:
-            if str(folder) in Path(f"/proc/{pid}/mountinfo").read_text() + str(Path(f"/proc/{pid}/cwd").readlink()):
-                found.append(command)
-        except OSError:
-            continue  # it has ended, or is a zombie
-    return found
-
-
-class Session:
-    """A session in the middle of its first run. ``scratch`` is where it keeps what it needs for a while."""
-
-    def __init__(self, process: subprocess.Popen[bytes], marker: str, scratch: Path) -> None:
-        self.process = process
-        self.marker = marker
-        self.scratch = scratch
-        self.handles = [os.pidfd_open(pid) for pid in sorted(descendants(process.pid))]
-
-    def assert_nothing_stays(self) -> None:
-        deadline = time.monotonic() + LIMIT
-        for handle in self.handles:
-            assert select.select([handle], [], [], max(0.0, deadline - time.monotonic()))[0], "a process stayed"
-            os.close(handle)
-        assert [command for command in cmdlines().values() if self.marker in command] == []
-        assert users_of(self.scratch) == []
-        assert str(self.scratch) not in Path("/proc/self/mountinfo").read_text()
 
 
 @contextmanager
@@ -154,6 +96,18 @@ def started(folder: Path, command: tuple[str, ...], *, request: bool) -> Iterato
         yield session
 
 
+def assert_nothing_was_judged(report: Path) -> None:
+    """results.json stands there all the same, and says of the target what is known: that it was not judged, and why."""
+    results = json.loads((report / "results.json").read_text(encoding="utf-8"))
+    assert problems("results", [results]) == []
+    assert (results["verdict"], results["complete"], results["interrupted"]) == ("inconclusive", False, True)
+    (target,) = results["targets"]
+    assert (target["verdict"], target["planned_runs"], target["runs"]) == ("inconclusive", None, [])
+    assert target["problems"] == ["the session was interrupted before its fault-free runs were over"]
+    assert {row["status"] for row in target["rules"]} == {"inconclusive"}
+    assert target["left_out"]["baseline"] == "the session was interrupted before any run of it was judged"
+
+
 def test_sigkill_of_the_engine_in_the_middle_of_a_run(tmp_path: Path) -> None:
     with started(tmp_path, ENGINE, request=True) as session:
         session.process.kill()
@@ -172,18 +126,20 @@ def test_sigkill_of_the_command_line_in_the_middle_of_a_run(tmp_path: Path) -> N
 def test_ctrl_c_ends_the_session_soon_and_leaves_nothing(tmp_path: Path) -> None:
     with started(tmp_path, (*CLI, "run", "--jobs=1", f"--report={tmp_path / 'report'}"), request=False) as session:
         session.process.send_signal(signal.SIGINT)
-        assert session.process.wait(SOON) != 0
+        assert session.process.wait(SOON) == INTERRUPTED
         session.assert_nothing_stays()
         said = (tmp_path / "output").read_text(encoding="utf-8")
-        assert "interrupted" in said
+        assert "stubborn interrupted before its fault-free runs were over" in " ".join(said.split())
         assert "Traceback" not in said
         assert list(session.scratch.iterdir()) == []
+        assert_nothing_was_judged(tmp_path / "report")
 
 
 def test_the_end_of_whoever_asked_ends_the_engine(tmp_path: Path) -> None:
     with started(tmp_path, ENGINE, request=True) as session:
         assert session.process.stdin is not None
         session.process.stdin.close()
-        assert session.process.wait(SOON) != 0
+        assert session.process.wait(SOON) == INCONCLUSIVE
         session.assert_nothing_stays()
         assert list(session.scratch.iterdir()) == []
+        assert_nothing_was_judged(tmp_path / "report")

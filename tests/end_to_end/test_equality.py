@@ -6,28 +6,13 @@ traces of two sessions are equal channel by channel (the network, each output st
 
 from __future__ import annotations
 
-import re
-import sys
-from collections import defaultdict
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from tests.end_to_end.support import CLI, WORKER, Judged, config, judge
+from tests.end_to_end.equality import WAYS, channels, comparable
+from tests.end_to_end.support import WORKER, Judged, config, judge
 
 CHOSEN = ("revoke-at-boundary", "revoke-in-flight", "fail-closed-tls")
 VARIANT = "untrusted"
-PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--machineid-conformance")
-WAYS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "run": ((*CLI, "run"), ()),
-    "run --jobs 1": ((*CLI, "run"), ("--jobs=1",)),
-    "pytest": (PYTEST, ()),
-    "pytest -n 2": (PYTEST, ("-n=2",)),
-}
-UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-SECONDS = re.compile(r"\b\d+(\.\d+)? ?(ms|s)\b")
 
 
 @pytest.fixture(scope="module")
@@ -44,38 +29,11 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Judged]:
 
 # -- results.json -----------------------------------------------------------------------------------------------------------
 
-MEASURED = {"started_at", "seconds", "wall_seconds", "client_deadline", "min", "median", "p95", "max"}
-"""Fields of results.json that are times."""
-
-
-def without_times(value: Any) -> Any:
-    """A document with its times and made-up ids replaced by words that say what stood there."""
-    if isinstance(value, dict):
-        plain = {key: _word(key, item) if key in MEASURED else without_times(item) for key, item in value.items()}
-        # Each note stands once: two that differ in a time are one without it.
-        return plain | {"notes": list(dict.fromkeys(plain["notes"]))} if "notes" in plain else plain
-    if isinstance(value, list):
-        return [without_times(item) for item in value]
-    return SECONDS.sub("<time>", UUID.sub("<id>", value)) if isinstance(value, str) else value
-
-
-def _word(key: str, value: Any) -> Any:
-    return value if value is None else f"<{key}>"
-
-
-def without_positions(document: Any) -> Any:
-    """Findings point into a trace by sequence number, and only the channels of a trace are in the same order every time."""
-    for target in document["targets"]:
-        for row in target["rules"]:
-            for finding in row["findings"]:
-                finding["events"] = len(finding["events"])
-    return document
-
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "run"])
 def test_results_are_equal_however_they_were_asked_for(way: str, sessions: dict[str, Judged]) -> None:
     reference, other = sessions["run"], sessions[way]
-    assert without_positions(without_times(other.results)) == without_positions(without_times(reference.results))
+    assert comparable(other.results) == comparable(reference.results)
 
 
 def test_the_chosen_scenarios_were_run(sessions: dict[str, Judged]) -> None:
@@ -88,51 +46,6 @@ def test_the_chosen_scenarios_were_run(sessions: dict[str, Judged]) -> None:
 
 
 # -- traces -------------------------------------------------------------------------------------------------------------------
-
-PROCESS = ("spawned", "signalled", "exited", "gone")
-
-
-def channel_of(event: Mapping[str, Any]) -> str:
-    """The network, each output stream of each instance, the processes of each instance; what belongs to none is the run's."""
-    if event["event"] == "output":
-        return f"output {event['instance']} {event['stream']}"
-    if event["event"] in PROCESS:
-        return f"process {event['instance']}"
-    if event["event"] in ("run-started", "run-ended"):
-        return "run"
-    return "network"
-
-
-class Normaliser:
-    """Names ids by the order in which they first stood in the trace."""
-
-    def __init__(self, project: Path) -> None:
-        self._known: dict[str, str] = {}
-        self._project = str(project)
-
-    def value(self, value: Any) -> Any:
-        if isinstance(value, str):
-            named = UUID.sub(lambda found: self._known.setdefault(found[0], f"<id {len(self._known) + 1}>"), value)
-            return SECONDS.sub("<time>", named.replace(self._project, "<project>"))
-        if isinstance(value, dict):
-            return {key: self.value(item) for key, item in value.items()}
-        return [self.value(item) for item in value] if isinstance(value, list) else value
-
-    def event(self, event: Mapping[str, Any]) -> dict[str, Any]:
-        """Without times and positions; ports are those of the target's peers, and so its own doing."""
-        return {
-            key: self.value(item)
-            for key, item in event.items()
-            if key not in ("seq", "at", "waited", "since", "seconds")
-        }
-
-
-def channels(trace: list[dict[str, Any]], project: Path) -> dict[str, list[dict[str, Any]]]:
-    """A trace, normalised, channel by channel, each in its order."""
-    normaliser, found = Normaliser(project), defaultdict(list)
-    for event in trace:
-        found[channel_of(event)].append(normaliser.event(event))
-    return dict(found)
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "run"])

@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from fake_control_plane import faults
+from fake_control_plane.fault_rules import parse
 from machineid_conformance.judge.registry import rules
+from machineid_conformance.judge.rules.fail_closed_evidence import TRUTHFUL
 from machineid_conformance.scenario.load import load_catalogue
 from machineid_conformance.scenario.model import Scenario
 from tests.end_to_end.support import WORKER, Judged, config, engine
@@ -52,15 +54,25 @@ def faults_of(scenario: Scenario) -> dict[str, tuple[str, Mapping[str, Any]]]:
 
 
 def alone(name: str) -> dict[str, Any]:
-    """A scenario of this one fault, with the rules of the catalogue's own scenario for it, the one with the fewest faults."""
+    """A scenario of this one fault, with the rules of the catalogue's own scenario for it, the one with the fewest faults.
+
+    A fault that no rule names has none there: it is judged as an outage, or, if it leaves a decision in the answer, as latency.
+    """
     catalogue = [scenario for scenario in load_catalogue() if name in faults_of(scenario)]
     of_its_own = [scenario for scenario in catalogue if scenario.id.startswith(("fail-closed", "latency"))]
-    scenario = min(of_its_own, key=lambda one: len(faults_of(one)))
-    variant, parameters = faults_of(scenario)[name]
+    if of_its_own:
+        scenario = min(of_its_own, key=lambda one: len(faults_of(one)))
+        variant, parameters = faults_of(scenario)[name]
+    else:
+        like = "latency-below-deadline" if name in TRUTHFUL else "outage-lasts"
+        scenario = next(one for one in load_catalogue() if one.id == like)
+        (fault,) = parse(faults.kinds()[name].example, id=name).faults
+        variant, parameters = name, vars(fault)
     return {
         "id": PREFIX + name,
         "title": scenario.title,
-        "rules": list(scenario.rules),
+        # no-hammering counts after any refusal: it needs no receipt, and says nothing of one.
+        "rules": [rule for rule in scenario.rules if rule != "degraded/no-hammering"],
         "sweep": "validate",
         "needs": list(scenario.needs),
         "waits": scenario.waits,

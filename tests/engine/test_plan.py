@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from machineid_conformance.config.model import Target
-from machineid_conformance.engine.plan import BASELINE_RUNS, baseline_runs, runs_of
+from machineid_conformance.engine.plan import BASELINE_RUNS, baseline_runs, runs_of, without_repeats
 from machineid_conformance.judge.api import Baseline, Boundary
+from machineid_conformance.judge.registry import rules
+from machineid_conformance.scenario.load import load_catalogue
 from machineid_conformance.scenario.model import Action, Moment, Scenario, Step, Variant
 
 
@@ -112,3 +117,61 @@ def test_the_baseline_is_run_several_times() -> None:
     runs = baseline_runs(target(), Scenario(id="baseline", title="", rules=(), sweep="once", steps=()))
     assert len(runs) == BASELINE_RUNS == len({run.id for run in runs})
     assert all(run.baseline and not run.faulty for run in runs)
+
+
+ENVIRONMENTS = ({"MODE": "a"}, {"MODE": "b"})
+BUNDLED = load_catalogue(known_rules=rules())
+
+
+@pytest.mark.parametrize("scenario", BUNDLED, ids=lambda scenario: scenario.id)
+@pytest.mark.parametrize("sweep", ["kinds", "all"])
+def test_no_bundled_scenario_plans_a_run_twice(scenario: Scenario, sweep: str) -> None:
+    of = target(sweep=sweep, devices=("one", "two"), bypass_env=ENVIRONMENTS, variants=ENVIRONMENTS, instances=2)
+    for boundaries, effects in (
+        (("startup",), 0),
+        (("startup", "task", "side-effect"), 4),
+        (("startup", *12 * ["task"]), 30),
+    ):
+        runs = runs_of(scenario, of, baseline(*boundaries, effects=effects))
+        assert without_repeats(runs) == (runs, {})
+
+
+def test_a_fault_that_stands_twice_under_two_names_is_delivered_once() -> None:
+    twice = (*VARIANTS, Variant(id="again", fault="status", parameters={"body": "json", "status": 500}))
+    runs = runs_of(replace(FAULTS, variants=twice), target(), baseline("startup", "task"))
+    kept, repeats = without_repeats(runs)
+    assert [run.id for run in kept] == [
+        "worker/server-error/validate-1/500",
+        "worker/server-error/validate-1/502",
+        "worker/server-error/validate-2/500",
+        "worker/server-error/validate-2/502",
+    ]
+    assert repeats == {
+        "worker/server-error/validate-1/again": "worker/server-error/validate-1/500",
+        "worker/server-error/validate-2/again": "worker/server-error/validate-2/500",
+    }
+
+
+def test_a_default_that_is_written_out_is_no_other_fault() -> None:
+    spelled = (
+        Variant(id="plain", fault="slow-body"),
+        Variant(id="spelled", fault="slow-body", parameters={"total": 30.0}),
+    )
+    runs = runs_of(replace(FAULTS, variants=spelled), target(), baseline("startup"))
+    assert without_repeats(runs)[1] == {
+        "worker/server-error/validate-1/spelled": "worker/server-error/validate-1/plain"
+    }
+
+
+def test_different_faults_are_never_left_out() -> None:
+    near = tuple(Variant(id=str(total), fault="slow-body", parameters={"total": total}) for total in (29.0, 30.0, 31.0))
+    runs = runs_of(replace(FAULTS, variants=near), target(), baseline("startup", "task"))
+    assert without_repeats(runs) == (runs, {})
+
+
+def test_an_environment_that_is_declared_twice_is_run_once() -> None:
+    bypass = replace(FAULTS, id="bypass", needs=("bypass-env",), variants=VARIANTS[:1])
+    of = target(bypass_env=({"FAIL_OPEN": "1"}, {"FAIL_OPEN": "true"}, {"FAIL_OPEN": "1"}))
+    kept, repeats = without_repeats(runs_of(bypass, of, baseline("startup")))
+    assert [run.environment for run in kept] == [{"FAIL_OPEN": "1"}, {"FAIL_OPEN": "true"}]
+    assert len(repeats) == 1

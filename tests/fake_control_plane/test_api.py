@@ -18,6 +18,7 @@ from fake_control_plane.state import ControlPlane
 
 DEVICE = "worker:dev:queue-consumer:01"
 KEY = "org_key0001"
+NOT_AN_ID = "deviceId is not a string of 1 to 256 characters with something in it."
 
 
 def numbered(prefix: str) -> Iterator[str]:
@@ -159,10 +160,12 @@ def test_a_rotated_key_is_refused_at_once() -> None:
         (b"{}", "missing_device_id", "deviceId is missing."),
         (b'{"deviceId": null}', "missing_device_id", "deviceId is missing."),
         (b'{"device_id": "x"}', "missing_device_id", "deviceId is missing."),
-        (b'{"deviceId": 7}', "invalid_device_id", "deviceId is not a string with something in it."),
-        (b'{"deviceId": ["x"]}', "invalid_device_id", "deviceId is not a string with something in it."),
-        (b'{"deviceId": " "}', "invalid_device_id", "deviceId is not a string with something in it."),
-        (b'{"deviceId": "\\ud800"}', "invalid_device_id", "deviceId is not a string with something in it."),
+        (b'{"deviceId": 7}', "invalid_device_id", NOT_AN_ID),
+        (b'{"deviceId": ["x"]}', "invalid_device_id", NOT_AN_ID),
+        (b'{"deviceId": " "}', "invalid_device_id", NOT_AN_ID),
+        (b'{"deviceId": "\\u001e\\u0085\\u00a0"}', "invalid_device_id", NOT_AN_ID),
+        (b'{"deviceId": "\\ud800"}', "invalid_device_id", NOT_AN_ID),
+        (b'{"deviceId": "' + b"x" * 257 + b'"}', "invalid_device_id", NOT_AN_ID),
     ],
     ids=lambda value: repr(value[:24]) if isinstance(value, bytes) else "",
 )

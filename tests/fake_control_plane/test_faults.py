@@ -2,105 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import json
 import pkgutil
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from fake_control_plane import faults
-from fake_control_plane.answers import Answer
-from fake_control_plane.faults.api import AnswerFault, ClientGone, Exchange, Fault, ListenerFault, Receipt, describe
+from fake_control_plane.faults.api import AnswerFault, Fault, ListenerFault, Receipt, describe
 from fake_control_plane.faults.redirect import REDIRECT_HOST, is_followed
-
-How = Literal["fin", "reset", "tls-alert"]
-
-ALLOW = Answer(body={"allowed": True, "code": "ALLOW", "request_id": "00000000-0000-4000-8000-000000000001"})
-DENY = Answer(body={"allowed": False, "code": "DEVICE_REVOKED", "request_id": "00000000-0000-4000-8000-000000000002"})
-
-
-@dataclass
-class Client:
-    """The other end, on a virtual clock: it leaves at ``leaves`` seconds, or after ``leaves_after`` bytes."""
-
-    leaves: float | None = None
-    leaves_after: int | None = None
-    how: How = "fin"
-    answer: Answer = DENY
-    allow: Answer = ALLOW
-    scheme: str = "https"
-    host: str = "machineid.io"
-    target: str = "/api/v1/devices/validate"
-    now: float = 0.0
-    sent: bytearray = field(default_factory=bytearray)
-    ended: str | None = None
-    accepts_after_leaving: bool = False
-    head_only: bool = False
-    arrivals: list[float] = field(default_factory=list)
-
-    @property
-    def gone(self) -> bool:
-        if self.leaves_after is not None and len(self.sent) >= self.leaves_after:
-            return True
-        return self.leaves is not None and self.now >= self.leaves
-
-    async def send(self, data: bytes) -> None:
-        assert self.ended is None, "a byte after the end"
-        if self.gone and not self.accepts_after_leaving:
-            raise ClientGone(self.how)
-        self.sent += data
-        self.arrivals.append(self.now)
-
-    async def send_answer(self, answer: Answer) -> None:
-        await self.send(self.render(answer))
-
-    def render(self, answer: Answer) -> bytes:
-        headers = {"Content-Type": answer.content_type, "Content-Length": str(len(answer.payload())), **answer.headers}
-        head = f"HTTP/1.1 {answer.status} \r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        return head.encode() + b"\r\n" + (b"" if self.head_only else answer.payload())
-
-    async def client_gone(self, within: float) -> str | None:
-        if self.gone:
-            return self.how
-        if self.leaves is not None and self.leaves <= self.now + within:
-            self.now = self.leaves
-            return self.how
-        self.now += within
-        return None
-
-    async def pause(self, seconds: float) -> None:
-        how = await self.client_gone(seconds)
-        if how is not None:
-            raise ClientGone(self.how)
-
-    def elapsed(self) -> float:
-        return self.now
-
-    def reset(self) -> None:
-        self.ended = "reset"
-
-    def half_close(self) -> None:
-        self.ended = "half-closed"
-
-    def close(self) -> None:
-        self.ended = "closed"
-
-    def response(self) -> tuple[int, dict[str, str], bytes]:
-        head, _, body = bytes(self.sent).partition(b"\r\n\r\n")
-        status_line, *lines = head.decode().split("\r\n")
-        headers = dict(line.split(": ", 1) for line in lines)
-        return int(status_line.split(" ")[1]), headers, body
-
-
-def deliver(name: str, parameters: dict[str, Any], client: Client) -> Receipt:
-    fault = faults.make(name, parameters)
-    assert isinstance(fault, AnswerFault)
-    exchange: Exchange = client
-    return asyncio.run(fault.deliver(exchange))
-
+from fake_control_plane.faults.stages import StagedFault
+from tests.fake_control_plane.virtual_client import ALLOW, DENY, Client, How, deliver
 
 NOT_BOOLEANS: list[Any] = ["false", "true", 0, 1, "deny", [], {}, None, 0.5]
 WHOLE: list[tuple[str, dict[str, Any], int, bytes | None, Any]] = [
@@ -134,7 +47,7 @@ def test_one_whole_response_that_allows_nothing(
     got, headers, body = client.response()
     assert got == status
     assert body == raw if raw is not None else json.loads(body) == value
-    assert int(headers["Content-Length"]) == len(body)
+    assert int(headers.get("Content-Length", 0)) == len(body)  # a 204 has none (RFC 9110, 8.6)
     assert client.ended is None  # the connection may be used again
     assert (receipt.delivered, receipt.ending) == (True, "answered")
     assert receipt.answer is not None
@@ -196,6 +109,7 @@ def test_truncated_json_is_whole_http_with_half_an_allow() -> None:
     assert receipt.ending == "answered"
     assert receipt.answer is not None
     assert receipt.answer.decision == "failure"
+    assert receipt.answer.body is None  # no code and no request id of an allow that nobody got whole
 
 
 def test_truncated_length_is_fewer_bytes_than_promised_and_a_close() -> None:
@@ -367,6 +281,17 @@ AT_ONCE: dict[str, dict[str, Any]] = {
     "contradiction": {"status": 500},
     "redirect": {"status": 302, "to": "itself"},
     "not-boolean": {"value": "true"},
+    "broken-chunks": {"how": "no-end"},
+    "content-length": {"how": "too-long"},
+    "content-type": {},
+    "contradictory-code": {"allowed": True},
+    "duplicate-field": {"last": True},
+    "empty-reply": {},
+    "garbage": {},
+    "half-close": {"when": "before"},
+    "mistyped-field": {"field": "code", "value": 42},
+    "replay": {},
+    "stale": {},
 }
 WAITING: dict[str, dict[str, Any]] = {"hang": {}, "late-allow": {}, "latency": {"seconds": 1}}
 LISTENER: dict[str, dict[str, Any]] = {
@@ -380,7 +305,7 @@ LISTENER: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", AT_ONCE)
 @pytest.mark.parametrize("how", ["fin", "reset", "tls-alert"])
 def test_a_client_that_was_gone_before_has_not_seen_the_fault(name: str, how: How) -> None:
-    client = Client(leaves=0.0, how=how)
+    client = Client(leaves=0.0, how=how, earlier=[ALLOW])
     receipt = deliver(name, AT_ONCE[name], client)
     assert (receipt.delivered, receipt.ending, receipt.answer) == (False, "gave-up", None)
     assert receipt.evidence.startswith("not delivered: ")
@@ -434,7 +359,13 @@ def test_listener_faults_say_what_their_owner_has_to_do(
 def test_every_file_of_the_folder_is_found_and_tested_here() -> None:
     assert set(faults.names()) == {*AT_ONCE, *WAITING, *LISTENER}
     files = {module.name for module in pkgutil.iter_modules(faults.__path__)}
-    assert files - {name.replace("-", "_") for name in faults.names()} == {"api", "bodies", "parameters", "receipts"}
+    assert files - {name.replace("-", "_") for name in faults.names()} == {
+        "api",
+        "bodies",
+        "parameters",
+        "receipts",
+        "stages",
+    }
 
 
 @pytest.mark.parametrize("name", faults.names())
@@ -453,7 +384,11 @@ def test_every_fault_is_described_and_cites_its_source(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "parameters", "message"),
     [
-        ("rest", {}, r"^fault 'rest' is unknown \(nearest known: 'reset'\); expected one of certificate, .*truncated$"),
+        (
+            "rest",
+            {},
+            r"^fault 'rest' is unknown \(nearest known: 'reset'\); expected one of broken-chunks, .*truncated$",
+        ),
         ("zzz", {}, r"^fault 'zzz' is unknown; expected one of "),
         (
             "refuse",
@@ -478,7 +413,8 @@ def test_every_fault_is_described_and_cites_its_source(name: str) -> None:
         ("hang", {"seconds": True}, r"parameter 'seconds': got True; expected"),
         ("latency", {"seconds": "1s"}, r"parameter 'seconds': got '1s'; expected"),
         ("slow-body", {"total": -1}, r"parameter 'total': got -1; expected"),
-        ("status", {"status": 200}, r"parameter 'status': got 200; expected a whole number from 400 to 599"),
+        ("status", {"status": 99}, r"parameter 'status': got 99; expected a whole number from 100 to 599"),
+        ("status", {"status": 600}, r"parameter 'status': got 600; expected a whole number from 100 to 599"),
         ("status", {"status": "500"}, r"parameter 'status': got '500'; expected"),
         ("status", {"status": 500, "body": "HTML"}, r"parameter 'body': got 'HTML'.*; expected html, empty or json"),
         ("status", {"status": 429, "retry_after": -1}, r"parameter 'retry_after': got -1; expected whole seconds"),
@@ -495,11 +431,44 @@ def test_every_fault_is_described_and_cites_its_source(name: str) -> None:
         ("not-boolean", {"value": {1, 2}}, r"got {1, 2}; expected any JSON value"),
         ("not-boolean", {"value": float("nan")}, r"got nan; expected any JSON value"),
         ("certificate", {"kind": "cut"}, r"parameter 'kind': got 'cut'; expected untrusted"),
+        (
+            "latency",
+            {"seconds": 1, "jitter": -0.1},
+            r"parameter 'jitter': got -0.1; expected target seconds, 0 or more",
+        ),
+        ("latency", {"seconds": 1, "jitter": 1.5}, r"parameter 'jitter': got 1.5; expected .* not more than seconds"),
+        ("latency", {"seconds": 1, "jitter": False}, r"parameter 'jitter': got False; expected"),
+        ("latency", {"seconds": 1, "jitter_seed": 0.5}, r"parameter 'jitter_seed': got 0.5; expected a whole number"),
+        ("latency", {"seconds": 1, "ramp": float("nan")}, r"parameter 'ramp': got nan; expected"),
+        ("latency", {"seconds": 5, "ramp": 1, "most": 4}, r"parameter 'most': got 4; expected .* seconds or more"),
+        ("reset", {"when": "after_head"}, r"got 'after_head' \(nearest known: 'after-head'\); expected"),
+        ("garbage", {"size": 0}, r"parameter 'size': got 0; expected how many bytes, a whole number from 1 to 1048576"),
+        ("content-type", {"type": "a\r\nSet-Cookie: b"}, r"parameter 'type': got 'a\\r\\nSet-Cookie: b'; expected"),
+        ("content-type", {"type": "text/html\n"}, r"parameter 'type': got 'text/html\\n'; expected"),
+        ("duplicate-field", {"last": 1}, r"parameter 'last': got 1; expected true or false"),
+        (
+            "mistyped-field",
+            {"field": "allowed", "value": True},
+            r"parameter 'value': got True; expected any JSON value, but",
+        ),
+        ("mistyped-field", {"field": "", "value": 1}, r"parameter 'field': got ''; expected the name of a field"),
+        ("stale", {"decisions": 0}, r"parameter 'decisions': got 0; expected how many decisions late"),
+        ("replay", {"back": 1001}, r"parameter 'back': got 1001; expected which one"),
     ],
 )
 def test_what_is_not_exact_is_refused(name: str, parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         faults.make(name, parameters)
+
+
+@pytest.mark.parametrize("name", faults.names())
+def test_every_fault_says_what_the_manual_and_the_rules_need(name: str) -> None:
+    kind = faults.kinds()[name]
+    assert kind.summary
+    assert kind.receipt
+    assert kind.example.startswith(name)
+    assert issubclass(kind, StagedFault | ListenerFault)
+    assert set(kind.bounds) <= set(kind.parameters)
 
 
 def test_two_files_with_one_name_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -514,4 +483,4 @@ def test_two_files_with_one_name_are_an_error(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_fault_that_only_has_a_base_is_no_fault() -> None:
-    assert not any(kind in (Fault, AnswerFault, ListenerFault) for kind in faults.kinds().values())
+    assert not any(kind in (Fault, AnswerFault, ListenerFault, StagedFault) for kind in faults.kinds().values())

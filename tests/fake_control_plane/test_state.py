@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fake_control_plane.dialects import ASSUMED, CODES, LEGACY, Dialect
-from fake_control_plane.org import PLANS, Reason
+from fake_control_plane.org import LAST_MOMENT, PLANS, Reason
 from fake_control_plane.state import ControlPlane
 
 
@@ -250,6 +250,17 @@ def test_operator_actions_on_a_device_that_is_not_there_say_so() -> None:
         (lambda f: f.plane.operator_set_cap(f.key, "3"), ValueError, r"^device limit: got '3'"),
         (lambda f: f.plane.operator_set_plan_state(f.key, "pro"), ValueError, r"^plan state: got 'pro'.*set_plan$"),
         (lambda f: f.plane.operator_set_plan_state(f.key, ""), ValueError, r"^plan state: got ''"),
+        (
+            lambda f: f.plane.operator_cancel_plan(f.key, access_until=float("nan")),
+            ValueError,
+            r"^end of the cycle: got nan; expected seconds since the epoch, from 0 to 253402300799 \(the year 9999\)$",
+        ),
+        (
+            lambda f: f.plane.operator_cancel_plan(f.key, access_until=float("inf")),
+            ValueError,
+            r"^end of the cycle: got inf",
+        ),
+        (lambda f: f.plane.operator_cancel_plan(f.key, access_until=-1), ValueError, r"^end of the cycle: got -1"),
         (lambda f: f.plane.operator_enable("org_other"), LookupError, r"^no org has this key"),
         (
             lambda f: f.plane.operator_preregister(f.key, "d"),
@@ -273,6 +284,18 @@ def test_a_code_for_a_reason_that_does_not_exist() -> None:
     codes: Any = {"revoked": "MINE"}
     with pytest.raises(ValueError, match=r"^codes: got the reason 'revoked'; expected one of allow, org-disabled, "):
         Dialect(name="mine", codes=codes)
+
+
+@pytest.mark.parametrize("code", ["", " ", None, 7])
+def test_a_code_that_is_no_word(code: Any) -> None:
+    with pytest.raises(ValueError, match=r"^codes: got .* for the reason 'allow'; expected a word such as ALLOW$"):
+        Dialect(name="mine", codes={"allow": code})
+
+
+def test_the_last_moment_has_a_timestamp() -> None:
+    fake = Fake("a", plan="pro")
+    fake.plane.operator_cancel_plan(fake.key, access_until=LAST_MOMENT)
+    assert fake.usage()["accessUntil"] == "9999-12-31T23:59:59Z"
 
 
 def test_a_key_that_was_given_before_is_refused() -> None:

@@ -109,12 +109,24 @@ def test_an_expected_failure_that_has_expired(tmp_path: Path) -> None:
 
 
 def test_an_expected_failure_that_passes(tmp_path: Path) -> None:
-    keys = 'xfail = { "startup/gate" = { reason = "until OPS-1" } }'
-    judged = judge(configure(tmp_path / "target", keys))
-    assert judged.exit == 1
+    """Only a whole session can say so: in a selection, the run that violates the rule may be left out."""
+    keys = 'grace_window = "2s"\nxfail = { "startup/gate" = { reason = "until OPS-1" } }'
+    config = configure(tmp_path / "target", keys)
+    judged = judge(config, scenarios=())
+    assert judged.exit == 1, judged.printed
     (problem,) = judged.target()["xfail_problems"]
-    assert "the rule passes; remove the entry" in problem
-    assert "remove the entry" in judged.text
+    assert problem == "xfail 'startup/gate' (until OPS-1): the rule passes; remove the entry"
+    assert f"problem {problem}" in judged.text
+
+    for options in (
+        ("--scenario", "baseline"),
+        ("--rule", "startup/gate"),
+        ("--boundary", "1", "--scenario", "revoke-*"),
+    ):
+        narrowed = judge(config, scenarios=(), options=options)
+        assert narrowed.exit == 3, narrowed.printed
+        assert narrowed.status("startup/gate") == "pass"
+        assert narrowed.target()["xfail_problems"] == []
 
 
 def test_a_declared_failure_keeps_the_verdict_and_ends_with_0(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from machineid_conformance.config.model import EffectRule, Match, Target
+from machineid_conformance.config.model import EffectRule, Match, Profile, Target
 from machineid_conformance.judge.api import Case
 from machineid_conformance.judge.registry import rules
 from machineid_conformance.trace.events import Role
@@ -178,6 +178,33 @@ def test_resume() -> None:
     assert outcome("placement/resume", paused().exit(0).end().case()) == "uncounted"
     assert outcome("placement/resume", Trace().spawn().allow().effect().end().case()) == "uncounted"
     assert RULES["placement/resume"].not_applicable(target(), baseline(reaches_horizon=False)) is not None
+
+
+def test_resume_asks_for_the_permit_and_not_only_for_the_number() -> None:
+    def paused(*, profile: Profile, concurrency: int = 1, spare: int = 0) -> tuple[Trace, Target]:
+        """Stopped with one effect done under each allow, and ``spare`` allows unspent."""
+        trace = Trace("placement/resume").spawn()
+        for _ in range(concurrency):
+            trace.allow().effect()
+        for _ in range(spare):
+            trace.allow()
+        trace.signal("SIGSTOP").operator("revoke", DEVICE).signal("SIGCONT")
+        return trace, target(profile=profile, concurrency=concurrency)
+
+    def after(effects: int, *, profile: Profile, concurrency: int = 1, spare: int = 0) -> str:
+        trace, judged = paused(profile=profile, concurrency=concurrency, spare=spare)
+        for _ in range(effects):
+            trace.effect()
+        return outcome("placement/resume", trace.deny().exit(1).end().case(judged))
+
+    assert after(0, profile="high") == "pass"
+    assert after(1, profile="high") == "fail"
+    assert after(1, profile="high", spare=1) == "pass"
+    assert after(2, profile="high", concurrency=4, spare=2) == "pass"
+    assert after(3, profile="high", concurrency=4, spare=2) == "fail"
+    assert after(2, profile="medium") == "pass"  # the rest of a unit that has its permit
+    assert after(10, profile="low") == "pass"  # max_gap
+    assert after(11, profile="low") == "fail"
 
 
 def test_coverage_draws_the_map_of_a_fault_free_run() -> None:

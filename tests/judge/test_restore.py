@@ -3,6 +3,7 @@ from __future__ import annotations
 from machineid_conformance.judge.rules.restore_org_disable_keeps_devices import OrgDisableKeepsDevices
 from machineid_conformance.judge.rules.restore_register_is_not_restore import RegisterIsNotRestore
 from machineid_conformance.judge.rules.restore_resumes import Resumes
+from machineid_conformance.trace.events import ConnectionOpened
 from tests.judge._traces import DEVICE, OTHER, Trace, baseline, boundary, idle_baseline, target
 
 TWO = target(devices=(DEVICE, OTHER))
@@ -56,6 +57,14 @@ def test_resumes_starves() -> None:
     assert "started again" in (rule.check(gone.case()).reason or "")
     still = stopped().operator("restore", DEVICE).spawn().register().deny().exit(1).end()
     assert "still refused" in (rule.check(still.case()).reason or "")
+    unheard = stopped().operator("restore", DEVICE).spawn().ask("register").lose("gave-up").exit(1).end()
+    assert "too busy" in (rule.check(unheard.case()).reason or "")
+    handshake = stopped().operator("restore", DEVICE).spawn()
+    handshake.add(ConnectionOpened(connection=9, instance=1, host="machineid.io", port=443)).exit(1).end()
+    assert "too busy" in (rule.check(handshake.case()).reason or "")
+    elsewhere = stopped().operator("restore", DEVICE).spawn()
+    elsewhere.add(ConnectionOpened(connection=9, instance=1, host="queue.example", port=443)).exit(1).end()
+    assert rule.check(elsewhere.case()).outcome == "fail"
     idle = stopped().operator("restore", DEVICE).spawn().register().allow().end()
     assert "no work" in (rule.check(idle.case(fault_free=idle_baseline())).reason or "")
 

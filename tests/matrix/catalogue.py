@@ -9,22 +9,27 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+Isolation = Literal["namespace", "proxy"]
 
 RUNTIMES = Path(__file__).parents[1] / "runtimes"
 CONFIG = RUNTIMES / "machineid-conformance.toml"
 VIOLATIONS = RUNTIMES / "violations.toml"
 EXPECTATIONS = Path(__file__).parent / "expectations.toml"
+NEEDS = {"curl-worker": ("curl", "jq"), "node-worker": ("node",)}
+"""Programs, beside Python, that a target runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Violation:
     """One entry of ``violations.toml``; ``fails`` are the rules that must fail or warn in the runs of ``scenarios``.
 
-    Either the lines ``replace`` of the program become ``by``, or the keys ``target`` of its table are set.
+    Either the lines ``replace`` of the program become ``by``, or the keys ``target`` of its table are set. ``not_in_proxy`` says
+    why it cannot be shown in proxy isolation; None: it is.
     """
 
     name: str
@@ -34,6 +39,7 @@ class Violation:
     target: Mapping[str, Any] = field(default_factory=dict)
     scenarios: tuple[str, ...]
     fails: frozenset[str]
+    not_in_proxy: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,10 +57,10 @@ def load_targets() -> dict[str, dict[str, Any]]:
     return targets
 
 
-def load_violations() -> tuple[Violation, ...]:
-    """Every violating runtime, in the order of the file."""
+def load_violations(isolation: Isolation = "namespace") -> tuple[Violation, ...]:
+    """Every violating runtime that can be shown in this isolation, in the order of the file."""
     entries = tomllib.loads(VIOLATIONS.read_text(encoding="utf-8"))
-    return tuple(
+    violations = tuple(
         Violation(
             name=name,
             twin=entry["twin"],
@@ -63,15 +69,25 @@ def load_violations() -> tuple[Violation, ...]:
             target=entry.get("target", {}),
             scenarios=tuple(entry["scenarios"]),
             fails=frozenset(entry["fails"]),
+            not_in_proxy=entry.get("not-in-proxy"),
         )
         for name, entry in entries.items()
     )
+    if isolation == "namespace":
+        return violations
+    twins = load_expectations(isolation)
+    return tuple(one for one in violations if one.not_in_proxy is None and one.twin in twins)
 
 
-def load_expectations() -> dict[str, Expectation]:
-    """What each conforming target scores: its own lists, beside those of ``[all]``, less its ``applies``."""
+def load_expectations(isolation: Isolation = "namespace") -> dict[str, Expectation]:
+    """What each conforming target that can be judged in this isolation scores: its own lists, beside those of ``[all]``
+    (and, in proxy isolation, of ``[proxy]``), less its ``applies``.
+    """
     entries = tomllib.loads(EXPECTATIONS.read_text(encoding="utf-8"))
-    everywhere = frozenset(entries.pop("all")["not-applicable"])
+    everywhere, proxy = (frozenset(entries.pop(name)["not-applicable"]) for name in ("all", "proxy"))
+    if isolation == "proxy":
+        entries = {name: entry for name, entry in entries.items() if "not-in-proxy" not in entry}
+        everywhere |= proxy
     return {
         name: Expectation(
             warn=frozenset(entry.get("warn", ())),
@@ -81,6 +97,11 @@ def load_expectations() -> dict[str, Expectation]:
         )
         for name, entry in entries.items()
     }
+
+
+def missing_programs(name: str) -> tuple[str, ...]:
+    """The programs that a target needs and this machine has not."""
+    return tuple(program for program in NEEDS.get(name, ()) if shutil.which(program) is None)
 
 
 def program_of(target: Mapping[str, Any]) -> Path:
@@ -106,18 +127,24 @@ def change(program: str, violation: Violation) -> str:
     return "\n".join([*lines[: places[0]], *violation.by.split("\n"), *lines[places[0] + len(wanted) :]])
 
 
-def write_violation(violation: Violation, folder: Path) -> Path:
-    """Write the violating runtime and its configuration into ``folder``; returns the configuration's path."""
-    target = {**load_targets()[violation.twin], **violation.target}
-    original = program_of(target)
-    program = folder / "runtime" / original.name
-    program.parent.mkdir()
-    program.write_text(change(original.read_text(encoding="utf-8"), violation), encoding="utf-8")
-    shutil.copymode(original, program)
-    target["cwd"] = "runtime"
+def write_violations(violations: Sequence[Violation], folder: Path) -> Path:
+    """Write each violating runtime into a folder of its own below ``folder``, and one configuration that has each of them
+    as a target; returns the configuration's path.
+    """
+    targets = load_targets()
+    tables = ["edition = 1\n"]
+    for violation in violations:
+        target = {**targets[violation.twin], **violation.target}
+        original = program_of(target)
+        program = folder / violation.name / original.name
+        program.parent.mkdir()
+        program.write_text(change(original.read_text(encoding="utf-8"), violation), encoding="utf-8")
+        shutil.copymode(original, program)
+        target["cwd"] = violation.name
+        keys = "\n".join(f"{key} = {_toml(value)}" for key, value in target.items())
+        tables.append(f"[targets.{violation.name}]\n{keys}\n")
     config = folder / "machineid-conformance.toml"
-    keys = "\n".join(f"{key} = {_toml(value)}" for key, value in target.items())
-    config.write_text(f"edition = 1\n\n[targets.{violation.name}]\n{keys}\n", encoding="utf-8")
+    config.write_text("\n".join(tables), encoding="utf-8")
     return config
 
 

@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from machineid_conformance.engine.stream import Request
+from machineid_conformance.session import EngineFailed, EngineSession
+from tests.matrix.catalogue import Expectation, Violation
+
 MARKS = {"pass": "✓", "fail": "✗", "warn": "!", "inconclusive": "?", "not-applicable": "-", "info": "i", "xfail": "x"}
+
+JUDGED = (0, 1, 3)
+"""Exit codes of ``machineid-conformance run`` with which there are results: conforming, non-conforming, inconclusive."""
 
 
 class HarnessFailedError(AssertionError):
@@ -18,35 +25,70 @@ class HarnessFailedError(AssertionError):
 
 
 def run_targets(
-    config: Path, report: Path, *, targets: Sequence[str] = (), rules: Sequence[str] = (), scenarios: Sequence[str] = ()
+    config: Path,
+    report: Path,
+    *,
+    targets: Sequence[str],
+    isolation: str | None = None,
+    jobs: int | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """results.json of ``machineid-conformance run`` on these targets, narrowed to these globs (none: everything).
-
-    ``MACHINEID_MATRIX_ISOLATION`` and ``MACHINEID_MATRIX_JOBS`` of the environment become ``--isolation``, ``--jobs``.
+    """results.json of ``machineid-conformance run`` on these targets, with the whole catalogue.
 
     Raises:
         HarnessFailedError: it ended with a status other than 0, 1 or 3, or wrote no results.
     """
     command = [sys.executable, "-m", "machineid_conformance", "run", "--config", str(config), "--report", str(report)]
-    for option, values in (("--target", targets), ("--rule", rules), ("--scenario", scenarios)):
-        for value in values:
-            command += [option, value]
-    for option in ("isolation", "jobs"):
-        if setting := os.environ.get(f"MACHINEID_MATRIX_{option.upper()}"):
-            command += [f"--{option}", setting]
+    command += [word for name in targets for word in ("--target", name)]
+    command += ["--isolation", isolation] if isolation is not None else []
+    command += ["--jobs", str(jobs)] if jobs is not None else []
     done = subprocess.run(
         command,
         cwd=config.parent,
+        env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         errors="replace",
         check=False,
     )
-    results = report / "results.json"
-    if done.returncode not in {0, 1, 3} or not results.is_file():
+    if done.returncode not in JUDGED or not (report / "results.json").is_file():
         raise HarnessFailedError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
-    document: dict[str, Any] = json.loads(results.read_text(encoding="utf-8"))
+    return _results(report)
+
+
+def run_scenarios(
+    config: Path,
+    report: Path,
+    *,
+    scenarios: Mapping[str, Sequence[str]],
+    isolation: str | None = None,
+    jobs: int | None = None,
+) -> dict[str, Any]:
+    """results.json of one session in which each target runs scenarios of its own, asked for as the pytest plugin does.
+
+    Raises:
+        HarnessFailedError: the engine gave up.
+    """
+    request = Request(
+        root=str(config.parent),
+        config=str(config),
+        report=str(report),
+        scenarios={name: tuple(chosen) for name, chosen in scenarios.items()},
+        isolation=isolation,
+        jobs=jobs,
+    )
+    try:
+        with EngineSession(request) as session:
+            while session.next() is not None:
+                pass
+    except EngineFailed as failed:
+        raise HarnessFailedError(f"the session of {', '.join(scenarios)} failed: {failed.message}") from failed
+    return _results(report)
+
+
+def _results(report: Path) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads((report / "results.json").read_text(encoding="utf-8"))
     return document
 
 
@@ -64,6 +106,19 @@ def statuses(target: Mapping[str, Any]) -> dict[str, str]:
 def having(target: Mapping[str, Any], *wanted: str) -> set[str]:
     """The rules of a target whose status is one of these."""
     return {rule for rule, status in statuses(target).items() if status in wanted}
+
+
+def unexpected(target: Mapping[str, Any], expected: Expectation | Violation) -> set[str]:
+    """The rules whose status is not the one that is written down for this target.
+
+    Of a conforming target every list is exact; of a violating one it is exact what fails or warns.
+    """
+    if isinstance(expected, Violation):
+        return having(target, "fail", "warn") ^ expected.fails
+    wrong = having(target, "fail", "xfail")
+    wrong |= having(target, "warn") ^ expected.warn
+    wrong |= having(target, "inconclusive") ^ expected.inconclusive
+    return wrong | (having(target, "not-applicable") ^ expected.not_applicable)
 
 
 def explain(target: Mapping[str, Any], rules: set[str]) -> str:

@@ -16,7 +16,7 @@ from tests.matrix.catalogue import (
     load_targets,
     load_violations,
     program_of,
-    write_violation,
+    write_violations,
 )
 from tests.matrix.running import table
 
@@ -55,8 +55,8 @@ def test_expectations_are_for_the_targets() -> None:
 @pytest.mark.parametrize("violation", VIOLATIONS, ids=lambda violation: violation.name)
 def test_a_violation_is_one_change_of_its_twin(violation: Violation, tmp_path: Path) -> None:
     original = program_of(load_targets()[violation.twin])
-    config = write_violation(violation, tmp_path)
-    changed = (tmp_path / "runtime" / original.name).read_text(encoding="utf-8")
+    config = write_violations([violation], tmp_path)
+    changed = (tmp_path / violation.name / original.name).read_text(encoding="utf-8")
     compile(changed, original.name, "exec")
     matcher = difflib.SequenceMatcher(
         None, original.read_text(encoding="utf-8").splitlines(), changed.splitlines(), autojunk=False

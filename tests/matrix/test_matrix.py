@@ -1,8 +1,12 @@
-"""Who judges the harness: what conforms reaches ``conforming``, what violates fails just what it violates."""
+"""Who judges the harness: what conforms reaches ``conforming``, what violates fails just what it violates.
+
+``MACHINEID_MATRIX_ISOLATION=proxy`` judges what can be judged in proxy isolation, there; ``MACHINEID_MATRIX_JOBS`` is the number of
+runs at a time.
+"""
 
 from __future__ import annotations
 
-import shutil
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,68 +14,73 @@ import pytest
 
 from tests.matrix.catalogue import (
     CONFIG,
+    Isolation,
     Violation,
     load_expectations,
     load_targets,
     load_violations,
+    missing_programs,
     program_of,
-    write_violation,
+    write_violations,
 )
-from tests.matrix.running import explain, having, of_target, run_targets, statuses
+from tests.matrix.running import explain, of_target, run_scenarios, run_targets, statuses, unexpected
 
-TARGETS = load_targets()
-EXPECTED = load_expectations()
-NEEDS = {"curl-worker": ("curl", "jq"), "node-worker": ("node",)}
+ISOLATION: Isolation = "proxy" if os.environ.get("MACHINEID_MATRIX_ISOLATION") == "proxy" else "namespace"
+JOBS = int(os.environ["MACHINEID_MATRIX_JOBS"]) if "MACHINEID_MATRIX_JOBS" in os.environ else None
+EXPECTED = load_expectations(ISOLATION)
 
 
-def missing(target: str) -> list[str]:
-    """The programs that a target needs and this machine has not."""
-    return [program for program in NEEDS.get(target, ()) if shutil.which(program) is None]
+def selected(request: pytest.FixtureRequest, test: str, parameter: str) -> list[Any]:
+    """The values of a parameter that this session runs a test with."""
+    return [
+        item.callspec.params[parameter]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.originalname == test
+    ]
 
 
 @pytest.fixture(scope="session")
 def judged(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, Any]:
     """results.json of the selected conforming targets, from one session of the harness: its waits run side by side."""
-    selected = {
-        item.callspec.params["name"]
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and item.originalname == "test_conforming"
-    }
-    names = [name for name in TARGETS if name in selected and not missing(name)]
-    return run_targets(CONFIG, tmp_path_factory.mktemp("conforming") / "report", targets=names)
+    names = [name for name in selected(request, "test_conforming", "name") if not missing_programs(name)]
+    report = tmp_path_factory.mktemp("conforming") / "report"
+    return run_targets(CONFIG, report, targets=names, isolation=ISOLATION, jobs=JOBS)
+
+
+@pytest.fixture(scope="session")
+def caught(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The same of the selected violating ones, each with the scenarios of its own rules."""
+    folder: Path = tmp_path_factory.mktemp("violating")
+    chosen = [one for one in selected(request, "test_violating", "violation") if not missing_programs(one.twin)]
+    config = write_violations(chosen, folder)
+    scenarios = {violation.name: violation.scenarios for violation in chosen}
+    return run_scenarios(config, folder / "report", scenarios=scenarios, isolation=ISOLATION, jobs=JOBS)
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", EXPECTED)
 def test_conforming(name: str, judged: dict[str, Any], matrix: dict[str, dict[str, str]]) -> None:
-    if missing(name):
-        pytest.skip(f"{' and '.join(missing(name))} not found in PATH")
+    if missing_programs(name):
+        pytest.skip(f"{' and '.join(missing_programs(name))} not found in PATH")
     target = of_target(judged, name)
     matrix[name] = statuses(target)
-    expected = EXPECTED[name]
-    failed = having(target, "fail")
-    assert not failed, explain(target, failed)
-    warned = having(target, "warn")
-    assert warned == expected.warn, explain(target, warned ^ expected.warn)
-    starved = having(target, "inconclusive")
-    assert starved == expected.inconclusive, explain(target, starved ^ expected.inconclusive)
-    left_out = having(target, "not-applicable")
-    assert left_out == expected.not_applicable, explain(target, left_out ^ expected.not_applicable)
+    different = unexpected(target, EXPECTED[name])
+    assert not different, explain(target, different)
     assert target["verdict"] == "conforming", explain(target, set())
 
 
-@pytest.mark.parametrize("violation", load_violations(), ids=lambda violation: violation.name)
-def test_violating(violation: Violation, tmp_path: Path, matrix: dict[str, dict[str, str]]) -> None:
-    if missing(violation.twin):
-        pytest.skip(f"{' and '.join(missing(violation.twin))} not found in PATH")
-    config = write_violation(violation, tmp_path)
-    target = of_target(run_targets(config, tmp_path / "report", scenarios=violation.scenarios), violation.name)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("violation", load_violations(ISOLATION), ids=lambda violation: violation.name)
+def test_violating(violation: Violation, caught: dict[str, Any], matrix: dict[str, dict[str, str]]) -> None:
+    if missing_programs(violation.twin):
+        pytest.skip(f"{' and '.join(missing_programs(violation.twin))} not found in PATH")
+    target = of_target(caught, violation.name)
     matrix[violation.name] = statuses(target)
-    found = having(target, "fail", "warn")
-    assert found == violation.fails, explain(target, found ^ violation.fails)
+    different = unexpected(target, violation)
+    assert not different, explain(target, different)
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", load_targets())
 def test_program_is_there(name: str) -> None:
-    assert program_of(TARGETS[name]).is_file()
-    assert name in EXPECTED
+    assert program_of(load_targets()[name]).is_file()
+    assert name in load_expectations()

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Repository:
 
     def __init__(self, folder: Path, aside: Path, *, neighbours: bool = False) -> None:
         self.neighbours = neighbours
+        self.before = ""  # a folder with modules that go before what is installed
         self.folder = folder
         self.aside = aside
         self._play = aside / "play.json"
@@ -64,25 +65,27 @@ class Repository:
 
     def environment(self) -> dict[str, str]:
         """Ours, without what the session that runs these tests put there."""
-        # On a CI machine pytest repeats each failure's whole text in its short summary: the tests count what stands above it.
         kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("PYTEST_", "COV_", "COVERAGE_")) and name not in ("CI", "BUILD_NUMBER")
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_", "COVERAGE_"))
         }
         alone = {} if self.neighbours else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-        return {**kept, **alone, "PYTHONPATH": str(self.aside), "COLUMNS": "100"}
+        return {
+            **kept,
+            **alone,
+            "PYTHONPATH": f"{self.before}{os.pathsep}{self.aside}" if self.before else str(self.aside),
+            "COLUMNS": "100",
+        }
 
     def command(self, *arguments: str) -> list[str]:
         named = [] if self.neighbours else ["-p", "machineid_conformance.plugin"]
         named += ["-p", "xdist"] if "-n" in arguments and not self.neighbours else []
         return [sys.executable, "-m", "pytest", "-p", "scripted", *named, *arguments]
 
-    def pytest(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def pytest(self, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*arguments),
             cwd=self.folder,
-            env=self.environment(),
+            env={**self.environment(), **(environment or {})},
             capture_output=True,
             text=True,
             check=False,

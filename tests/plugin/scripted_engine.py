@@ -10,7 +10,7 @@ extra       fields that are added to each target's object
 boundaries  how many boundaries the target has (2)
 failed      payload of a ``failed`` message to say instead of everything
 crash       text for standard error, after the first scenario; then the process ends with status 7
-wait        true: after the first scenario nothing comes until SIGTERM, then ``finished`` with ``complete`` false
+wait        true: after the first scenario nothing comes until SIGTERM, then ``finished`` with ``interrupted`` true
 starts      file to which each start appends its request, one line each
 """
 
@@ -37,9 +37,12 @@ def say(kind: str, **payload: Any) -> None:
     os.write(1, json.dumps({"kind": kind, **payload}).encode() + b"\n")
 
 
-def write_trace(path: Path, *, run: str, target: str, scenario: Scenario, boundary: int | None) -> None:
+def write_trace(
+    path: Path, *, run: str, target: str, scenario: Scenario, boundary: int | None, follow: str | None
+) -> None:
     ticks = iter(range(1000))
-    writer = TraceWriter(path, clock=lambda: next(ticks) / 100, redactor=Redactor())
+    tell = (lambda event: say("event", run=run, event=event)) if follow == run else None
+    writer = TraceWriter(path, clock=lambda: next(ticks) / 100, redactor=Redactor(), tell=tell)
     device = "worker:dev:queue-consumer:01"
     subject = None if boundary is None else scenario.sweep
     for event in (
@@ -72,6 +75,7 @@ class Play:
         self.play = play
         self.request = request
         self.report = Path(request["report"] or Path(request["root"]) / ".machineid-conformance")
+        self.interrupted = False
         self.narrowed = bool(request["rules"] or request["scenario_globs"] or request["scenarios"] is not None)
 
     def targets(self) -> list[str]:
@@ -96,9 +100,18 @@ class Play:
     def run(self, target: str, scenario: Scenario, boundary: int | None) -> dict[str, Any]:
         run = "/".join([target, scenario.id, *([] if boundary is None else [f"{scenario.sweep}-{boundary}"])])
         trace = f"traces/{run.replace('/', '.')}.jsonl"
-        write_trace(self.report / trace, run=run, target=target, scenario=scenario, boundary=boundary)
-        case = {"target": target, "run": run, "scenario": scenario.id, "boundary": boundary, "variant": None}
+        case = {
+            "target": target, "run": run, "scenario": scenario.id, "boundary": boundary, "variant": None, "environment": None,
+        }  # fmt: skip
         say("run-started", **case)
+        write_trace(
+            self.report / trace,
+            run=run,
+            target=target,
+            scenario=scenario,
+            boundary=boundary,
+            follow=self.request["follow"],
+        )
         rules: dict[str, dict[str, Any]] = {
             rule: {"outcome": "pass", "reason": None, "level": "MUST", "findings": []} for rule in scenario.rules
         }
@@ -120,6 +133,7 @@ class Play:
             "scenario": scenario.id,
             "boundary": boundary,
             "variant": None,
+            "environment": None,
             "trace": trace,
             "speed": 1,
             "rules": rules,
@@ -159,9 +173,9 @@ class Play:
                 sys.exit(7)
             if self.play.get("wait"):
                 wait_to_be_ended()
-                self.narrowed = True
+                self.narrowed = self.interrupted = True
                 break
-        return self.judged(target, runs)
+        return {**self.judged(target, runs), "interrupted": self.interrupted, "planned_runs": sum(planned.values())}
 
     def judged(self, target: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         rows: dict[str, dict[str, Any]] = {}
@@ -212,7 +226,8 @@ class Play:
         results = self.report / "results.json"
         complete = not self.narrowed
         results.write_text(json.dumps({"schema": 1, "complete": complete, "verdict": verdict, "targets": targets}))
-        say("finished", results=str(results), verdict=verdict, complete=complete, exit=code)
+        how = {"complete": complete, "interrupted": self.interrupted, "exit": code}
+        say("finished", results=str(results), verdict=verdict, **how)
         return code
 
 

@@ -81,6 +81,40 @@ def test_a_failure_shows_the_rule_the_trace_and_the_command(repository: Reposito
     assert done.stdout.count("expected    no work after the deny") == 1
 
 
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]])
+@pytest.mark.parametrize("machine", [{"CI": "true"}, {"CI": "", "BUILD_NUMBER": ""}], ids=["CI", "a person's"])
+def test_the_short_summary_has_one_line_a_failure(
+    repository: Repository, required: Any, tmp_path: Path, machine: dict[str, str], workers: list[str]
+) -> None:
+    """A CI machine's is not cut to the terminal's width: a whole failure in it would stand there twice."""
+    required(*["xdist"][: len(workers)])
+    repository.play(fail=[FAILING])
+    done = repository.pytest(
+        "--machineid-conformance", f"--junitxml={tmp_path / 'junit.xml'}", *workers, environment=machine
+    )
+    assert done.returncode == 1
+    _, _, below = done.stdout.partition("short test summary info")
+    summary = below.splitlines()[1:-1]
+    assert len(summary) == 4, done.stdout  # two runs, their scenario, the verdict
+    said = {
+        f"SUBFAILED[boundary 1] {ITEM}": "violates stop/next-boundary",
+        f"SUBFAILED[boundary 2] {ITEM}": "violates stop/next-boundary",
+        f"FAILED {ITEM}": "2 of 2 runs violate stop/next-boundary",
+        "FAILED machineid-conformance.toml::worker::verdict": "worker is non-conforming",
+    }
+    if machine["CI"]:
+        assert dict(line.split(" - ") for line in summary) == said
+    else:
+        assert {line.partition(" - ")[0] for line in summary} == set(said)
+        assert all(len(line) <= 100 for line in summary)
+    # The whole text stands above, as it did.
+    assert done.stdout.count("  expected    no work after the deny of line 6") == 1
+    failures = list(ET.parse(tmp_path / "junit.xml").getroot().iter("failure"))
+    assert {"2 of 2 runs violate stop/next-boundary", "worker is non-conforming"} <= {
+        failure.get("message") for failure in failures
+    }
+
+
 def test_a_should_is_a_warning_and_a_failure_under_strict(repository: Repository) -> None:
     repository.play(fail=[{**FAILING, "rule": "stop/exit-status", "level": "SHOULD"}])
     done = repository.pytest("--machineid-conformance", "-rP")

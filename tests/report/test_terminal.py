@@ -74,6 +74,33 @@ def test_what_is_incomplete_says_so() -> None:
     assert lines[0].startswith("completeness  incomplete: not everything")
 
 
+def test_what_was_interrupted_says_how_much_was_judged() -> None:
+    untouched = [row(f"fail-closed/{name}", "inconclusive", runs=0) for name in ("refused", "dns")]
+    far = {"interrupted": True, "complete": False, "rules": untouched}
+    targets = [
+        target(name="worker", planned_runs=242, **far),
+        target(name="tool", planned_runs=None, runs=[], problems=["the session was interrupted"], **far),
+        target(name="done", planned_runs=2),
+    ]
+    finished = {**FINISHED, "complete": False, "interrupted": True}
+    lines = summary(targets, finished, Style(width=140))
+    assert "worker  profile high, interrupted after 2 of 242 runs" in lines
+    assert "tool  profile high, interrupted before its fault-free runs were over" in lines
+    assert "done  profile high, 2 runs" in lines
+    assert lines.count("  not run       2 rules that no run had exercised by then") == 2
+    (at,) = (number for number, line in enumerate(lines) if line.startswith("completeness"))
+    assert " ".join(" ".join(lines[at : at + 2]).split()) == (
+        "completeness incomplete: worker interrupted after 2 of 242 runs, tool interrupted before its fault-free runs were over; "
+        "what was not run may hold a violation, so it cannot be conforming"
+    )
+
+
+def test_an_xfail_that_must_be_changed_is_a_problem_and_named_once() -> None:
+    problem = "xfail 'stop/exits' (OPS-1): the rule passes; remove the entry"
+    lines = summary([target(xfail_problems=[problem])], FINISHED, Style(width=140))
+    assert f"  problem       {problem}" in lines
+
+
 def test_what_a_selection_leaves_out_is_counted_and_not_listed() -> None:
     rules = [row(f"fail-closed/{name}", "inconclusive", runs=0) for name in ("refused", "dns", "tls")]
     seen = row("stop/exits", "inconclusive", runs=0, uncounted=[{"run": "r", "reason": "no work"}], reason="no work")

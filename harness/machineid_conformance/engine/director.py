@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from fake_control_plane import faults
+from fake_control_plane.answers import Answer
 from fake_control_plane.api import Call, handle
 from fake_control_plane.faults.api import AnswerFault, Fault, ListenerFault, Receipt
 from fake_control_plane.state import ControlPlane
@@ -68,6 +69,7 @@ class ActiveFault:
     until: Until | None
     everything: bool
     failures: int = 0
+    struck: int = 0  # calls that it was to be delivered on
     timer: asyncio.Task[None] | None = None
 
 
@@ -133,6 +135,8 @@ class RunDirector:
         self.plane = plane
         self.console = console
         self.closing = False
+        self.toxiproxy = False
+        """Whether connects are refused because a proxy of Toxiproxy is down (``--faults toxiproxy``)."""
         self.fault: ActiveFault | None = None
         # Set by the run: it owns the worlds.
         self.drain: Callable[[], None] = lambda: None
@@ -146,6 +150,7 @@ class RunDirector:
         self._hold_for = hold_for
         self._hold: float | None = None
         self._counts: Counter[str] = Counter()
+        self._truths: dict[tuple[str, str | None], list[Answer]] = {}  # by operation and device, oldest first
         self._calls: dict[tuple[int, int], _Call] = {}
         self._call_number = 0
         self._effect_number = 0
@@ -191,15 +196,13 @@ class RunDirector:
     ) -> None:
         self._struck(fault, instance=instance, connection=connection, evidence=evidence)
 
-    def connect_refused(self, instance: int) -> None:
-        """The kernel answered a connect to the control plane with RST, while it was to be refused."""
+    def connect_refused(self, instance: int, *, also: str | None = None) -> None:
+        """The kernel answered a connect to the control plane with RST, while it was to be refused. ``also``: what else shows it."""
         fault = self.listener_fault()
         if fault is not None and fault.layer == "tcp":
+            seen = "the kernel answered the SYN with RST (seen on the wire)"
             self._struck(
-                fault,
-                instance=instance,
-                connection=None,
-                evidence="the kernel answered the SYN with RST (seen on the wire)",
+                fault, instance=instance, connection=None, evidence=seen if also is None else f"{also}; {seen}"
             )
 
     def _struck(self, fault: ListenerFault, *, instance: int, connection: int | None, evidence: str) -> None:
@@ -215,6 +218,7 @@ class RunDirector:
                 operation="unknown",
                 device=None,
                 evidence=evidence,
+                by="toxiproxy" if self.toxiproxy and fault.layer == "tcp" else "built-in",
             )
         )
         self.record(
@@ -254,6 +258,9 @@ class RunDirector:
         progress.ring(self._clock())
         await self.fire("before", operation, seen.n, device=call.device)
         answer = handle(self.plane, call)
+        truths = self._truths.setdefault((operation, call.device), [])
+        before = len(truths)
+        truths.append(answer)
         if operation == "register" and self._first_registered is None and answer.status < 300:
             self._first_registered = call.device
         await self.fire("during", operation, seen.n, device=call.device)
@@ -261,9 +268,10 @@ class RunDirector:
             await self.pause(self._hold_for(self._hold))
         allow = self.plane.allow_answer(call.device or "")
         fault = self._answer_fault(operation)
+        earlier = truths[max(0, before - fault.earlier_answers) : before] if fault is not None else ()
         self.settle()
         self.drain()
-        return Ruling(answer=answer, allow=allow, fault=fault, close=self._closes)
+        return Ruling(answer=answer, allow=allow, earlier=earlier, fault=fault, close=self._closes)
 
     async def control_ended(
         self, number: int, call: Call, ruling: Ruling, receipt: Receipt, *, connection: int, instance: int
@@ -468,7 +476,10 @@ class RunDirector:
         active = self.fault
         if active is None or not isinstance(active.fault, AnswerFault):
             return None
-        return active.fault if operation == "validate" or active.everything else None
+        if operation != "validate" and not active.everything:
+            return None
+        active.struck += 1
+        return active.fault.at(active.struck)
 
     def _record_receipt(
         self, seen: _Call, fault: AnswerFault, receipt: Receipt, active: ActiveFault | None, connection: int
@@ -479,7 +490,7 @@ class RunDirector:
             self.record(
                 FaultDelivered(
                     fault=name, variant=variant, call=seen.number, connection=connection, operation=seen.operation,
-                    device=seen.call.device, evidence=receipt.evidence,
+                    device=seen.call.device, evidence=receipt.evidence, by=receipt.by,
                 )
             )  # fmt: skip
         else:

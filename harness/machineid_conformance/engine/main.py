@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from machineid_conformance.config import load
 from machineid_conformance.config.model import Configuration, Target
 from machineid_conformance.config.overrides import Overrides
 from machineid_conformance.engine import results
+from machineid_conformance.engine.interruption import Interruption
 from machineid_conformance.engine.run import Session
 from machineid_conformance.engine.selection import Selection, SelectionError
 from machineid_conformance.engine.slots import Slots, default_jobs
@@ -26,6 +27,7 @@ from machineid_conformance.isolation.api import IsolationError
 from machineid_conformance.isolation.spawn import Spawner
 from machineid_conformance.judge.registry import rules
 from machineid_conformance.scenario.load import load_catalogue, load_globs
+from machineid_conformance.toxics.find import opened
 
 REPORT_FOLDER = ".machineid-conformance"
 _EXITS = {"conforming": 0, "non-conforming": 1, "inconclusive": 3}
@@ -33,11 +35,13 @@ _EXITS = {"conforming": 0, "non-conforming": 1, "inconclusive": 3}
 Emit = Callable[[Message], None]
 
 
-async def judge(request: Request, emit: Emit) -> Message:
-    """Do what the request asks; returns the ``finished`` message.
+async def judge(request: Request, emit: Emit, interruption: Interruption) -> Message:
+    """Do what the request asks; returns the ``finished`` message. Interrupted, it writes what there is.
 
     Raises:
-        ConfigurationError, ScenarioError, SelectionError, SetupError, IsolationError: exit code 2, each with its remedy.
+        ConfigurationError, ScenarioError, SelectionError, SetupError, IsolationError, ReportError, ToxiproxyUnavailable: exit code 2, each
+            with its remedy.
+        asyncio.CancelledError: interrupted before the first run, when there is nothing to write.
     """
     started_at = datetime.now(tz=UTC)
     root = Path(request.root)
@@ -52,34 +56,44 @@ async def judge(request: Request, emit: Emit) -> Message:
     targets = selection.targets(configuration.targets)
     report = _report_folder(Path(request.report) if request.report else root / REPORT_FOLDER)
     slots = Slots(request.jobs or default_jobs())
-    async with _spawner() as spawner:
-        modes = await _modes(targets, spawner)
-        with tempfile.TemporaryDirectory(prefix="machineid-conformance-", ignore_cleanup_errors=True) as scratch:
-            authority = Authority()
-            pem = Path(scratch) / "authority.pem"
-            pem.write_bytes(authority.pem)
-            sessions = [
-                TargetSession(
-                    target=target,
-                    scenarios=scenarios,
-                    companions=_companions(target, configuration),
-                    selection=selection,
-                    session=Session(
-                        report=report,
-                        authority=authority,
-                        authority_pem=pem,
-                        scratch=Path(scratch),
-                        mode=modes[target.name],
-                        open_world=_opener(modes[target.name], spawner),
-                    ),
-                    slots=slots,
-                    rules=known,
-                    emit=emit,
-                )
-                for target in targets
-            ]
-            async with asyncio.TaskGroup() as group:
-                judging = [group.create_task(session.judge()) for session in sessions]
+    async with AsyncExitStack() as stack:
+        with interruption.ends_here():
+            spawner = await stack.enter_async_context(_spawner())
+            modes = await _modes(targets, spawner)
+            toxiproxy = await stack.enter_async_context(opened()) if request.faults == "toxiproxy" else None
+        scratch = Path(
+            stack.enter_context(
+                tempfile.TemporaryDirectory(prefix="machineid-conformance-", ignore_cleanup_errors=True)
+            )
+        )
+        authority = Authority()
+        pem = scratch / "authority.pem"
+        pem.write_bytes(authority.pem)
+        sessions = [
+            TargetSession(
+                target=target,
+                scenarios=scenarios,
+                companions=_companions(target, configuration),
+                selection=selection,
+                session=Session(
+                    report=report,
+                    authority=authority,
+                    authority_pem=pem,
+                    scratch=scratch,
+                    mode=modes[target.name],
+                    open_world=_opener(modes[target.name], spawner),
+                    tell=_teller(request.follow, emit),
+                    toxiproxy=toxiproxy,
+                ),
+                slots=slots,
+                rules=known,
+                emit=emit,
+                interruption=interruption,
+            )
+            for target in targets
+        ]
+        async with asyncio.TaskGroup() as group:
+            judging = [group.create_task(session.judge()) for session in sessions]
     document = results.results_json(
         configuration, [task.result() for task in judging], started_at=started_at, root=root
     )
@@ -87,9 +101,22 @@ async def judge(request: Request, emit: Emit) -> Message:
     return Message(
         kind="finished",
         payload={
-            "results": str(path), "verdict": document["verdict"], "complete": document["complete"], "exit": _exit(document),
+            "results": str(path), "verdict": document["verdict"], "complete": document["complete"],
+            "interrupted": document["interrupted"], "exit": _exit(document),
         },
     )  # fmt: skip
+
+
+def _teller(run: str | None, emit: Emit) -> Callable[[str, Mapping[str, Any]], None] | None:
+    """Says each event of the run that is followed, as it stands in its trace."""
+    if run is None:
+        return None
+
+    def tell(recorded: str, event: Mapping[str, Any]) -> None:
+        if recorded == run:
+            emit(Message(kind="event", payload={"run": run, "event": event}))
+
+    return tell
 
 
 def _configuration(request: Request, root: Path, known: Collection[str]) -> Configuration:
@@ -160,8 +187,8 @@ def _opener(mode: str, spawner: Spawner) -> Callable[..., Any]:
 
 
 def _exit(document: dict[str, Any]) -> int:
-    """The worst verdict's exit code. Failures that are all declared (``xfail``) exit 0; an entry that is expired or that
-    passes exits 1.
+    """The worst verdict's exit code. Failures that are all declared (``xfail``) exit 0, unless the session was interrupted; an entry
+    that is expired or that passes exits 1.
     """
     targets = document["targets"]
     if any(target["xfail_problems"] for target in targets):
@@ -169,5 +196,5 @@ def _exit(document: dict[str, Any]) -> int:
     rows = [row for target in targets for row in target["rules"]]
     if document["verdict"] == "non-conforming" and not any(row["status"] == "fail" for row in rows):
         inconclusive = any(row["status"] == "inconclusive" and row["level"] == "MUST" for row in rows)
-        return _EXITS["inconclusive"] if inconclusive else 0
+        return _EXITS["inconclusive"] if inconclusive or document["interrupted"] else 0
     return _EXITS[document["verdict"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from fake_control_plane import faults
 from machineid_conformance.config.model import Target
 from machineid_conformance.judge.api import Baseline
 from machineid_conformance.scenario.model import Action, Scenario, Step, Variant
@@ -29,6 +30,7 @@ class PlannedRun:
     n: int | None = None
     variant: Variant | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    environment_number: int | None = None  # which of the declared environments, from 1
     companions: tuple[Target, ...] = ()
     instances: int = 1
     baseline: bool = False
@@ -69,13 +71,13 @@ def runs_of(
     )
     runs = []
     for n, variant in _cases(scenario, target, baseline):
-        for number, environment in enumerate(_environments(scenario, target), 1):
+        for number, environment in _environments(scenario, target):
             parts = [target.name, scenario.id]
             if n is not None:
                 parts.append(f"{scenario.sweep}-{n}")
             if variant is not None:
                 parts.append(variant.id)
-            if environment:
+            if number is not None:
                 parts.append(f"environment-{number}")
             runs.append(
                 replace(
@@ -86,9 +88,39 @@ def runs_of(
                     n=n,
                     variant=variant,
                     environment=environment,
+                    environment_number=number,
                 )
             )
     return tuple(runs)
+
+
+def without_repeats(runs: Sequence[PlannedRun]) -> tuple[tuple[PlannedRun, ...], Mapping[str, str]]:
+    """The runs that differ, and of each that is left out its id and the id of the one that it would repeat (design.md, *Sweep*).
+
+    Runs of one scenario repeat each other when the same steps are bound to the same moments, with equal faults, under equal environments:
+    then equal requests get equal answers. Two boundaries never coincide, because a sweep binds at least one step to its boundary
+    (``scenario.load``); and no bundled scenario has two variants that are one fault. So what is found here was written twice by a user:
+    variants under two ids, or two tables of ``variants`` or ``bypass_env``.
+    """
+    kept = list[PlannedRun]()
+    keys = list[object]()
+    repeats = dict[str, str]()
+    for run in runs:
+        key = (tuple(map(_done, run.steps)), dict(run.environment))
+        if key in keys:
+            repeats[run.id] = kept[keys.index(key)].id
+        else:
+            kept.append(run)
+            keys.append(key)
+    return tuple(kept), repeats
+
+
+def _done(step: Step) -> object:
+    """The step, its fault as it will be delivered: parameters that are left out and parameters at their default are the same."""
+    if step.do.kind != "fault":
+        return step
+    ((name, parameters),) = step.do.argument.items()
+    return step.at, step.until, faults.make(name, parameters or {})
 
 
 def _cases(scenario: Scenario, target: Target, baseline: Baseline) -> Iterable[tuple[int | None, Variant | None]]:
@@ -114,12 +146,13 @@ def _cases(scenario: Scenario, target: Target, baseline: Baseline) -> Iterable[t
             rotation += 1
 
 
-def _environments(scenario: Scenario, target: Target) -> Sequence[Mapping[str, str]]:
+def _environments(scenario: Scenario, target: Target) -> Iterable[tuple[int | None, Mapping[str, str]]]:
+    """The environments that the scenario runs under, each with its number; without a number: the target's own."""
     if "bypass-env" in scenario.needs:
-        return target.bypass_env
+        return enumerate(target.bypass_env, 1)
     if "variants" in scenario.needs:
-        return target.variants
-    return ({},)
+        return enumerate(target.variants, 1)
+    return ((None, {}),)
 
 
 def _bind(step: Step, n: int | None, variant: Variant | None) -> Step:

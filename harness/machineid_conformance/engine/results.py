@@ -13,6 +13,8 @@ from machineid_conformance import __version__
 from machineid_conformance.config.model import Configuration, Target
 from machineid_conformance.judge.api import Baseline, Finding, Observation, Rule, RuleResult
 from machineid_conformance.judge.latency import latency
+from machineid_conformance.trace.events import FaultDelivered
+from machineid_conformance.trace.writer import writing
 
 if TYPE_CHECKING:
     from machineid_conformance.engine.run import Ran
@@ -58,11 +60,16 @@ def target_json(
     left_out: Mapping[str, str],
     problems: Sequence[str],
     complete: bool,
+    interrupted: bool,
+    planned: int | None,
     deadline: float | None,
     xfail_problems: Sequence[str],
     at_high: Sequence[str],
+    fault_server: str | None,
 ) -> dict[str, Any]:
-    """One object of ``targets``."""
+    """One object of ``targets``. ``planned``: how many runs there are to be; None while the baseline is not known. ``fault_server``:
+    the Toxiproxy that was asked to deliver the network faults.
+    """
     return {
         "name": target.name,
         "profile": target.profile,
@@ -71,12 +78,15 @@ def target_json(
         + [f"expose {path}" for path in target.expose],
         "verdict": verdict,
         "complete": complete,
+        "interrupted": interrupted,
+        "planned_runs": planned,
         "problems": list(problems),
         "xfail_problems": list(xfail_problems),
         "at_high": list(at_high),
         "rules": [rule_json(result) for result in results],
         "stop_latency": latency([one.case for one in judged]),
         "client_deadline": deadline,
+        "fault_delivery": {"server": fault_server, **deliverers(judged)},
         "deterministic": baseline.deterministic,
         "boundaries": [
             {"n": boundary.n, "kind": boundary.kind, "device": boundary.device, "covers": list(boundary.covers)}
@@ -86,12 +96,28 @@ def target_json(
         "runs": [
             {
                 "id": one.ran.run.id, "scenario": one.ran.run.scenario.id, "subject": one.ran.run.subject,
-                "boundary": one.ran.run.n, "variant": one.ran.run.variant.id if one.ran.run.variant else None, "speed": 1,
+                "boundary": one.ran.run.n, "variant": one.ran.run.variant.id if one.ran.run.variant else None,
+                "environment": one.ran.run.environment_number, "speed": 1,
                 "trace": trace_name(one.ran), "seconds": one.ran.seconds, "wall_seconds": one.ran.wall_seconds,
             }
             for one in judged
         ],
     }  # fmt: skip
+
+
+def deliverers(judged: Sequence[Judged]) -> dict[str, list[str]]:
+    """The names of the faults that were delivered, by who did it; with its variant where one fault was delivered by both."""
+    found: dict[str, dict[str, set[str]]] = {"built-in": {}, "toxiproxy": {}}
+    for one in judged:
+        for event in one.case.view.events:
+            if isinstance(event, FaultDelivered):
+                name = event.fault if event.variant is None else f"{event.fault} ({event.variant})"
+                found[event.by].setdefault(event.fault, set()).add(name)
+    both = found["built-in"].keys() & found["toxiproxy"].keys()
+    return {
+        by: sorted(word for fault, names in faults.items() for word in (names if fault in both else (fault,)))
+        for by, faults in found.items()
+    }
 
 
 def results_json(
@@ -106,17 +132,19 @@ def results_json(
         "git": _git(root),
         "config_sha256": configuration.sha256,
         "complete": all(target["complete"] for target in targets),
+        "interrupted": any(target["interrupted"] for target in targets),
         "verdict": max((target["verdict"] for target in targets), key=WORST_LAST.index, default="inconclusive"),
         "targets": list(targets),
     }
 
 
 def write(document: Mapping[str, Any], folder: Path) -> Path:
-    """Write results.json into the report folder, whole or not at all."""
+    """Write results.json into the report folder, whole or not at all. Raises ``ReportError`` where it cannot be written."""
     path = folder / "results.json"
     draft = path.with_suffix(".json.part")
-    draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    draft.replace(path)
+    with writing(path):
+        draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        draft.replace(path)
     return path
 
 

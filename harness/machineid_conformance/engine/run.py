@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import functools
 import os
 import re
 import secrets
@@ -19,6 +20,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from fake_control_plane.certificates import Authority
 from fake_control_plane.state import ControlPlane
@@ -43,6 +45,8 @@ from machineid_conformance.isolation.api import (
 )
 from machineid_conformance.isolation.environment import target_environment
 from machineid_conformance.isolation.lines import LineSplitter
+from machineid_conformance.toxics.find import Toxiproxy
+from machineid_conformance.toxics.gate import Gate
 from machineid_conformance.trace.events import (
     Datagram,
     Diagnosed,
@@ -83,6 +87,10 @@ class Session:
     open_world: OpenWorld
     mode: str
     scratch: Path
+    toxiproxy: Toxiproxy | None = None
+    """Delivers the network faults, if it was asked for."""
+    tell: Callable[[str, Mapping[str, Any]], None] | None = None
+    """Is told each event of every run, with the run's id, as it stands in its trace."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +112,7 @@ class Instance:
     device: str | None
     world: World
     gateway: Gateway
+    gate: Gate | None
     environment: Mapping[str, str]
     command: tuple[str, ...]
     start: int = 0
@@ -143,7 +152,8 @@ class Run:
                     self._redactor.learn(value)
         self._plane = ControlPlane(new_id=lambda: str(uuid.uuid4()), new_key=lambda: f"org_{secrets.token_hex(16)}")
         key = self._plane.add_org(plan="max")
-        self._writer = TraceWriter(self.trace, clock=self.clock, redactor=self._redactor)
+        tell = None if session.tell is None else functools.partial(session.tell, plan.id)
+        self._writer = TraceWriter(self.trace, clock=self.clock, redactor=self._redactor, tell=tell)
         self.console = Console(
             self._plane,
             key=key,
@@ -159,6 +169,7 @@ class Run:
             hold_for=hold_for,
             registers=registers,
         )
+        self.director.toxiproxy = session.toxiproxy is not None
         self.director.drain = self._drain
         self.director.settle = self._settle
         self.director.refuse = self._refuse
@@ -251,7 +262,7 @@ class Run:
         world = await self.session.open_world(
             WorldSpec(
                 folder=folder, cwd=target.cwd, command=command, authority=self.session.authority_pem, workdir=target.workdir,
-                expose=target.expose, hidden=(self.session.report,), logs=target.logs,
+                expose=target.expose, hidden=(self.session.report, self.session.scratch), logs=target.logs,
             )
         )  # fmt: skip
         stack.push_async_callback(world.close)
@@ -263,17 +274,27 @@ class Run:
             port=port,
             n=n,
         )
+        gate = await self._gate(stack)
         gateway = Gateway(
             world=world, director=self.director, authority=self.session.authority, target=target, instance=number,
-            default_device=lambda: device or self.director.subject_device(), org_keys=self.console.keys,
+            default_device=lambda: device or self.director.subject_device(), org_keys=self.console.keys, gate=gate,
         )  # fmt: skip
         stack.push_async_callback(gateway.close)
         instance = Instance(
-            number=number, target=target, device=device, world=world, gateway=gateway, environment=environment, command=command
+            number=number, target=target, device=device, world=world, gateway=gateway, gate=gate, environment=environment,
+            command=command,
         )  # fmt: skip
         self.instances.append(instance)
         self._tasks.append(asyncio.create_task(gateway.serve()))
         self._tasks.append(asyncio.create_task(self._follow(instance)))
+
+    async def _gate(self, stack: AsyncExitStack) -> Gate | None:
+        """The instance's way through Toxiproxy, with ``--faults toxiproxy``."""
+        if self.session.toxiproxy is None:
+            return None
+        gate = await Gate.open(self.session.toxiproxy)
+        stack.push_async_callback(gate.close)
+        return gate
 
     def _preregister(self) -> None:
         """Devices that the scenario acts on before the start must exist; a preregistered target's always do."""
@@ -375,7 +396,11 @@ class Run:
 
     def _refuse(self, refuse: bool) -> None:
         for instance in self.instances:
+            if instance.gate is not None and not refuse:
+                instance.gate.refuse(False)  # up before anybody can come, down after nobody can
             instance.world.refuse_control(refuse)
+            if instance.gate is not None and refuse:
+                instance.gate.refuse(True)
             if refuse and instance.world.control_listener is None and instance.world.mode == "namespace":
                 self.director.record(
                     FaultWithheld(fault="refuse", variant=None, why="the world has no control listener")
@@ -407,9 +432,18 @@ class Run:
         elif isinstance(event, FileTouched):
             self._file_effect(instance, event)
         elif isinstance(event, ConnectRefused):
-            director.connect_refused(instance.number)
+            self._connect_refused(instance)
         elif isinstance(event, DatagramSeen):
             director.record(Datagram(instance=instance.number, host=event.host, port=event.port, size=event.size))
+
+    def _connect_refused(self, instance: Instance) -> None:
+        if instance.gate is None:
+            self.director.connect_refused(instance.number)
+        elif (also := instance.gate.refused()) is not None:
+            self.director.connect_refused(instance.number, also=also)
+        else:
+            why = "a connect was refused, and Toxiproxy's proxy was not down"
+            self.director.record(FaultWithheld(fault="refuse", variant=None, why=why))
 
     def _output(self, instance: Instance, chunk: OutputChunk) -> None:
         splitter = instance.splitters.setdefault((chunk.start, chunk.stream), LineSplitter())
@@ -518,7 +552,15 @@ async def _folder(scratch: Path) -> AsyncIterator[Path]:
     try:
         yield folder
     finally:
-        await asyncio.to_thread(_remove, folder)
+        if not _removed_empty(folder):
+            await asyncio.to_thread(_remove, folder)
+
+
+def _removed_empty(folder: Path) -> bool:
+    """The world has emptied it, as a rule: that takes no thread."""
+    with suppress(OSError):
+        folder.rmdir()
+    return not folder.exists()
 
 
 def _remove(folder: Path) -> None:
@@ -564,11 +606,26 @@ def _port_of(target: Target, mode: str) -> int | None:
         return None
     fixed = re.search(r":(\d+)(?:/|$)", target.stimulus.listen)
     if fixed:
+        if mode == "proxy":
+            _must_be_free(int(fixed[1]), target)
         return int(fixed[1])
     if mode == "namespace":
         return 18080
     with socket.create_server(("127.0.0.1", 0)) as free:  # runs beside each other share this machine's ports
         return int(free.getsockname()[1])
+
+
+def _must_be_free(port: int, target: Target) -> None:
+    """Whoever listens there already would get the stimuli that are meant for the target."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        assert target.stimulus is not None
+        raise SetupError(
+            f"target {target.name!r}: its listen = {target.stimulus.listen!r} names port {port} of this machine, which cannot be "
+            f"had: {error.strerror or error}; end what listens there, or let the harness choose: "
+            'listen = "http://127.0.0.1:{port}"'
+        ) from error
 
 
 def _substitute(text: str, values: Mapping[str, str], n: int) -> str:

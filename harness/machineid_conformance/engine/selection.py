@@ -32,20 +32,33 @@ class Selection:
             or request.scenarios is not None
             or request.boundary is not None
             or request.variant is not None
+            or request.environment is not None
         )
 
     def targets(self, targets: Sequence[Target]) -> tuple[Target, ...]:
-        """The targets that were asked for, in the configuration's order."""
-        names = [target.name for target in targets]
-        for name in self.request.targets:
+        """The targets that were asked for, in the configuration's order.
+
+        Raises:
+            SelectionError: a name is no target's, or no chosen target declares the environment that was asked for.
+        """
+        request, names = self.request, [target.name for target in targets]
+        for name in request.targets:
             if name not in names:
                 raise SelectionError(f"--target {name}: no such target; {_nearest(name, names)}")
-        if self.request.scenarios is not None:
-            return tuple(target for target in targets if target.name in self.request.scenarios)
-        return tuple(target for target in targets if not self.request.targets or target.name in self.request.targets)
+        if request.scenarios is not None:
+            chosen = tuple(target for target in targets if target.name in request.scenarios)
+        else:
+            chosen = tuple(target for target in targets if not request.targets or target.name in request.targets)
+        declared = max((max(len(target.bypass_env), len(target.variants)) for target in chosen), default=0)
+        if request.environment is not None and request.environment > declared:
+            raise SelectionError(
+                f"--environment {request.environment}: the longest list of bypass_env or variants has {declared} "
+                f"environments; {f'give a number from 1 to {declared}' if declared else 'declare some, or leave it out'}"
+            )
+        return chosen
 
     def check(self, scenarios: Sequence[Scenario], rules: Collection[str]) -> None:
-        """Raise SelectionError for a glob that matches nothing."""
+        """Raise SelectionError for a glob or a variant that matches nothing."""
         for glob in self.request.scenario_globs:
             ids = [scenario.id for scenario in scenarios]
             if not fnmatch.filter(ids, glob):
@@ -53,6 +66,11 @@ class Selection:
         for glob in self.request.rules:
             if not fnmatch.filter(list(rules), glob):
                 raise SelectionError(f"--rule {glob}: matches no rule; {_nearest(glob, list(rules))}")
+        variants = sorted({variant.id for scenario in scenarios for variant in scenario.variants})
+        if self.request.variant is not None and self.request.variant not in variants:
+            raise SelectionError(
+                f"--variant {self.request.variant}: no scenario has such a variant; {_nearest(self.request.variant, variants)}"
+            )
 
     def scenario(self, target: str, scenario: Scenario) -> bool:
         """Whether this scenario is to run; the baseline always is."""
@@ -68,7 +86,9 @@ class Selection:
         request = self.request
         if request.boundary is not None and run.n is not None and run.n != request.boundary:
             return False
-        return request.variant is None or run.variant is None or run.variant.id == request.variant
+        if request.variant is not None and run.variant is not None and run.variant.id != request.variant:
+            return False
+        return request.environment is None or run.environment_number in (None, request.environment)
 
 
 def _any(globs: Sequence[str], names: Sequence[str]) -> bool:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from machineid_conformance.config import templates
-from machineid_conformance.config.model import Match, Target
-from machineid_conformance.engine.plan import PlannedRun, baseline_runs, runs_of
+from machineid_conformance.config.model import Target
+from machineid_conformance.engine import pressure
+from machineid_conformance.engine.interruption import Interruption
+from machineid_conformance.engine.plan import PlannedRun, baseline_runs, runs_of, without_repeats
 from machineid_conformance.engine.results import observation_json, target_json
 from machineid_conformance.engine.run import Ran, Run, Session, SetupError
 from machineid_conformance.engine.selection import Selection
 from machineid_conformance.engine.slots import Slots
 from machineid_conformance.engine.stream import Message
-from machineid_conformance.judge import verdict
+from machineid_conformance.engine.unmatched import unmatched_rules
+from machineid_conformance.judge import starvation, verdict
 from machineid_conformance.judge.api import Baseline, Case, Observation, Rule
 from machineid_conformance.judge.baseline import build
 from machineid_conformance.judge.view import RunView
@@ -28,8 +30,10 @@ from machineid_conformance.trace.reader import read
 
 HOLD_WITHOUT_DEADLINE = 0.3
 """Seconds that a validate is held where no run has measured the client's deadline."""
-UNANSWERED = ("hang", "late-allow")
+UNANSWERED = frozenset({"hang", "late-allow"})
 """The faults under which a client waits for the first byte until its own deadline."""
+REPEATS = 2
+"""How often a run is repeated at most, because the machine was too busy for the target's own deadlines."""
 HOLD_AT_MOST = 1.0
 """Longer does not show more: work that does not wait for its decision starts at once."""
 
@@ -57,26 +61,43 @@ class TargetSession:
     slots: Slots
     rules: Mapping[str, Rule]
     emit: Emit
+    interruption: Interruption
     serial: asyncio.Lock = field(default_factory=asyncio.Lock)
     baseline: Baseline | None = None
     judged: dict[str, Judged] = field(default_factory=dict)
+    pressure: dict[str, float] = field(
+        default_factory=dict
+    )  # by run: the share of its time in which a core was waited for
+    repeated: dict[str, int] = field(default_factory=dict)  # by run: how often it was run again
     left_out: dict[str, str] = field(default_factory=dict)
+    planned: dict[str, int] | None = None  # runs by scenario; None until the baseline is known
     complete: bool = True
+    interrupted: bool = False
 
     async def judge(self) -> dict[str, object]:
-        """Run everything that the selection wants of this target.
+        """Run everything that the selection wants of this target; interrupted, say what is known of it so far.
 
         Raises:
-            SetupError, IsolationError: nothing can be judged.
+            SetupError, IsolationError, ReportError: nothing can be judged.
         """
+        try:
+            with self.interruption.ends_here():
+                await self._run_everything()
+        except (asyncio.CancelledError, Exception) as error:
+            if not self.interruption.asked:
+                raise
+            self._interrupted(error)
+        return self._conclude()
+
+    async def _run_everything(self) -> None:
         base = next(scenario for scenario in self.scenarios if not scenario.steps and scenario.id == "baseline")
         async with asyncio.TaskGroup() as group:  # one that fails ends the others before anything they use is closed
-            tasks = [group.create_task(self._execute(plan)) for plan in baseline_runs(self.target, base)]
+            tasks = [group.create_task(self._execute_baseline(plan)) for plan in baseline_runs(self.target, base)]
         ran = [task.result() for task in tasks]
         views = [RunView.of(read(one.trace)) for one in ran]
         self.baseline = build(views, self.target)
         for one in ran:
-            self._judge(one)
+            self._tell(self._judged(one))
         self._done(base, [one.run for one in ran])
         if self.baseline.diagnosis is None:
             await self._sweep(base)
@@ -85,8 +106,25 @@ class TargetSession:
             self.left_out = {
                 scenario.id: self.baseline.diagnosis for scenario in self.scenarios if scenario is not base
             }
-            self.emit(self._planned({base.id: len(ran)}))
-        return self._conclude()
+            self._say_planned({base.id: len(ran)})
+
+    def _interrupted(self, error: BaseException) -> None:
+        """The session was ended from outside: what was not judged by now never will be, and each gap is said."""
+        self.interrupted, self.complete = True, False
+        if not isinstance(error, asyncio.CancelledError):
+            # A teardown that fails because it is hurried, say: a person should know, but it is not what ended the session.
+            self.emit(
+                Message(
+                    kind="notice", payload={"target": self.target.name, "text": f"while it ended: {_words_of(error)}"}
+                )
+            )
+        if self.baseline is None:
+            self.baseline = _unknown_baseline("the session was interrupted before its fault-free runs were over")
+        begun = {judged.ran.run.scenario.id for judged in self.judged.values()}
+        for scenario in self.scenarios:
+            chosen = not scenario.steps or self.selection.scenario(self.target.name, scenario)
+            if chosen and scenario.id not in begun:
+                self.left_out.setdefault(scenario.id, "the session was interrupted before any run of it was judged")
 
     # -- planning --------------------------------------------------------------------------------------------------------
 
@@ -109,43 +147,89 @@ class TargetSession:
             if reason is not None:
                 self.left_out[scenario.id] = reason
                 continue
-            runs = runs_of(scenario, self.target, self.baseline, companions=self.companions)
+            planned = runs_of(scenario, self.target, self.baseline, companions=self.companions)
+            runs, repeats = without_repeats(planned)
+            for left_out, repeated in repeats.items():
+                text = f"{left_out} is left out: it would repeat {repeated}, with the same answers to the same requests"
+                self.emit(Message(kind="notice", payload={"target": self.target.name, "text": text}))
             chosen = tuple(run for run in runs if self.selection.run(run))
             self.complete &= len(chosen) == len(runs)
             if chosen:
                 plans[scenario.id] = chosen
             else:
                 self.left_out[scenario.id] = "the baseline has nothing to pin it to" if not runs else "not selected"
-        self.emit(self._planned({base.id: len(self.judged)} | {name: len(runs) for name, runs in plans.items()}))
-        # What holds a validate for a share of the client's deadline needs the deadline to be known.
-        first = [runs for runs in plans.values() if not _holds(runs[0].scenario)]
-        later = [runs for runs in plans.values() if _holds(runs[0].scenario)]
-        await self._run_all(first)
-        await self._run_all(later)
+        self._say_planned({base.id: len(self.judged)} | {name: len(runs) for name, runs in plans.items()})
+        await self._run_all(plans.values())
 
     async def _run_all(self, plans: Iterable[tuple[PlannedRun, ...]]) -> None:
-        # The longest waits first: they run beside all others.
-        ordered = sorted(plans, key=lambda runs: not (runs[0].scenario.waits or runs[0].scenario.watch != "idle"))
+        # What holds a validate for a share of the client's deadline needs the deadline to be known: the runs that measure it go before.
         async with asyncio.TaskGroup() as group:
-            for runs in ordered:
-                group.create_task(self._run_scenario(runs))
+            measuring = list[asyncio.Task[None]]()
+            for runs in sorted(plans, key=lambda runs: _holds(runs[0].scenario)):
+                after = tuple(measuring) if _holds(runs[0].scenario) else ()
+                task = group.create_task(self._run_scenario(runs, after))
+                if any(map(_measures_the_deadline, runs)):
+                    measuring.append(task)
 
-    async def _run_scenario(self, runs: tuple[PlannedRun, ...]) -> None:
+    async def _run_scenario(self, runs: tuple[PlannedRun, ...], after: Collection[asyncio.Task[None]]) -> None:
+        if after:
+            await asyncio.wait(after)
         async with asyncio.TaskGroup() as group:
             for run in runs:
                 group.create_task(self._run_and_judge(run))
         self._done(runs[0].scenario, runs)
 
     async def _run_and_judge(self, plan: PlannedRun) -> None:
-        self._judge(await self._execute(plan))
+        judged = self._judged(await self._execute(plan))
+        for n in range(1, REPEATS + 1):
+            doubt = starvation.doubt(
+                judged.case,
+                judged.observations,
+                self.rules,
+                usual_end=starvation.usual_end(other.case for other in self.judged.values()),
+            )
+            if doubt is None or self.pressure[plan.id] < pressure.BUSY:
+                break
+            self._say_repeated(judged.ran, doubt, n)
+            judged = self._judged(await self._execute(plan, alone=True))
+        self._tell(judged)
+
+    async def _execute_baseline(self, plan: PlannedRun) -> Ran:
+        """What every other run is compared with must not be a busy machine's."""
+        ran = await self._execute(plan)
+        for n in range(1, REPEATS + 1):
+            doubt = starvation.gave_up(RunView.of(read(ran.trace)))
+            if doubt is None or self.pressure[plan.id] < pressure.BUSY:
+                break
+            self._say_repeated(ran, doubt, n)
+            ran = await self._execute(plan, alone=True)
+        return ran
+
+    def _say_repeated(self, ran: Ran, doubt: str, n: int) -> None:
+        """The trace of the run that is not believed is kept beside the other's."""
+        kept = ran.trace.with_name(f"{ran.trace.stem}.busy-{n}{ran.trace.suffix}")
+        ran.trace.rename(kept)
+        share = self.pressure[ran.run.id]
+        text = (
+            f"{ran.run.id} is run again: {doubt}, while for {share:.0%} of its time something waited for a core of this machine; "
+            f"its trace is {kept.relative_to(self.session.report).as_posix()}"
+        )
+        self.repeated[ran.run.id] = n
+        self.emit(Message(kind="notice", payload={"target": self.target.name, "text": text}))
 
     # -- one run ---------------------------------------------------------------------------------------------------------
 
-    async def _execute(self, plan: PlannedRun) -> Ran:
+    async def _execute(self, plan: PlannedRun, *, alone: bool = False) -> Ran:
         # A run that must wait for its turn waits before it takes a place: the other targets' runs go on meanwhile.
         one_by_one = self.target.serial or self.target.workdir == "shared" or self._port_is_shared
-        async with self.serial if one_by_one else nullcontext(), self.slots.taken() as release:
-            return await self._run(plan, release)
+        async with (
+            self.serial if one_by_one else nullcontext(),
+            self.slots.alone() if alone else self.slots.taken(waits=_waits(plan.scenario)) as release,
+        ):
+            before = pressure.read()
+            ran = await self._run(plan, release)
+            self.pressure[plan.id] = pressure.share(before, pressure.read())
+            return ran
 
     @property
     def _port_is_shared(self) -> bool:
@@ -159,7 +243,7 @@ class TargetSession:
                 kind="run-started",
                 payload={
                     "target": self.target.name, "run": plan.id, "scenario": plan.scenario.id, "boundary": plan.n,
-                    "variant": plan.variant.id if plan.variant else None,
+                    "variant": plan.variant.id if plan.variant else None, "environment": plan.environment_number,
                 },
             )
         )  # fmt: skip
@@ -197,20 +281,24 @@ class TargetSession:
 
     # -- judging ---------------------------------------------------------------------------------------------------------
 
-    def _judge(self, ran: Ran) -> None:
+    def _judged(self, ran: Ran) -> Judged:
         assert self.baseline is not None
         events = read(ran.trace)
         case = Case(view=RunView.of(events), target=self.target, baseline=self.baseline, profile=self.target.profile)
-        observations = verdict.judge_run(case, self.rules)
-        self.judged[ran.run.id] = Judged(ran=ran, case=case, observations=observations)
+        return Judged(ran=ran, case=case, observations=verdict.judge_run(case, self.rules))
+
+    def _tell(self, judged: Judged) -> None:
+        ran, observations = judged.ran, judged.observations
+        self.judged[ran.run.id] = judged
         plan = ran.run
         self.emit(
             Message(
                 kind="run-judged",
                 payload={
                     "target": self.target.name, "run": plan.id, "scenario": plan.scenario.id, "subject": plan.subject,
-                    "boundary": plan.n, "variant": plan.variant.id if plan.variant else None, "seconds": ran.seconds,
-                    "wall_seconds": ran.wall_seconds, "trace": self._trace_name(ran),
+                    "boundary": plan.n, "variant": plan.variant.id if plan.variant else None,
+                    "environment": plan.environment_number, "seconds": ran.seconds, "wall_seconds": ran.wall_seconds,
+                    "trace": self._trace_name(ran),
                     "rules": {
                         rule: observation_json(observation, self.rules[rule], self.target)
                         for rule, observation in observations.items()
@@ -230,78 +318,83 @@ class TargetSession:
             )
         )
 
-    def _planned(self, counts: Mapping[str, int]) -> Message:
-        return Message(
-            kind="planned",
-            payload={
-                "target": self.target.name, "runs": sum(counts.values()), "scenarios": dict(counts),
-                "left_out": self.left_out, "isolation": self.session.mode,
-            },
+    def _say_planned(self, counts: Mapping[str, int]) -> None:
+        self.planned = dict(counts)
+        self.emit(
+            Message(
+                kind="planned",
+                payload={
+                    "target": self.target.name, "runs": sum(counts.values()), "scenarios": dict(counts),
+                    "left_out": self.left_out, "isolation": self.session.mode,
+                },
+            )
         )  # fmt: skip
 
     def _conclude(self) -> dict[str, object]:
         assert self.baseline is not None
         judged = [self.judged[name] for name in sorted(self.judged)]
         diagnosis = self.baseline.diagnosis
-        problems = [diagnosis] if diagnosis is not None else self._unmatched_rules(judged)
+        complete = self.complete and self.selection.everything
+        problems = (
+            [diagnosis]
+            if diagnosis is not None
+            else unmatched_rules(
+                self.target,
+                # Others of the group follow their own rules.
+                [effect for one in judged for effect in _effects(one) if effect.instance <= one.ran.run.instances],
+                complete=complete,
+            )
+        )
         results = verdict.conclude(
             [(one.case, one.observations) for one in judged], self.rules, self.target, self.baseline,
         )  # fmt: skip
         today = datetime.now(tz=UTC).date()
         results = verdict.apply_strict(results, strict=self.target.strict)
         results = verdict.apply_xfail(results, self.target, today)
-        complete = self.complete and self.selection.everything
         outcome = verdict.target_verdict(results, strict=self.target.strict)
         if outcome == "conforming" and (problems or not complete):
             outcome = "inconclusive"
         record = target_json(
             self.target, judged, results, self.baseline, verdict=outcome, isolation=self.session.mode,
             trace_name=self._trace_name, left_out=self.left_out, problems=problems, complete=complete,
-            deadline=self.deadline(), xfail_problems=verdict.xfail_problems(results, self.target, today),
+            interrupted=self.interrupted, planned=None if self.planned is None else sum(self.planned.values()),
+            deadline=self.deadline(),
+            xfail_problems=verdict.xfail_problems(results, self.target, today, complete=complete),
             at_high=verdict.at_high([one.case for one in judged], self.target, self.baseline, self.rules),
+            fault_server=self.session.toxiproxy.described if self.session.toxiproxy is not None else None,
         )  # fmt: skip
         self.emit(Message(kind="target-judged", payload={"target": record}))
         return record
 
-    def _unmatched_rules(self, judged: Sequence[Judged]) -> list[str]:
-        """An effect rule that matches nothing in any run is a mistake in the configuration until shown otherwise."""
-        effects = [
-            event
-            for one in judged
-            for event in one.case.view.events
-            if isinstance(event, EffectStarted)
-            and event.instance <= one.ran.run.instances  # others follow their own rules
-        ]
-        matched = {event.rule for event in effects}
-        seen = sorted({event.label for event in effects} | {_request(event) for event in effects if event.method})
-        problems = []
-        for number, rule in enumerate(self.target.effects):
-            if number in matched or (rule.role in ("log", "release", "ignore") and not self.selection.everything):
-                continue
-            wanted = _words(rule.match)
-            near = difflib.get_close_matches(wanted, seen, n=1, cutoff=0.0)
-            problems.append(
-                f"effects[{number}] of target {self.target.name!r} ({wanted}) matched nothing in any run; "
-                + (f"the nearest request seen is {near[0]}" if near else "no effect was seen at all")
-            )
-        return problems
+
+def _unknown_baseline(why: str) -> Baseline:
+    """Stands for a baseline that never came to be; its diagnosis makes every rule inconclusive."""
+    return Baseline(
+        boundaries=(), effects=0, effects_after=(), deterministic=False, registers=False, reaches_horizon=False, diagnosis=why
+    )  # fmt: skip
 
 
-def _words(match: Match) -> str:
-    """What a match looks for, as a request or connection would be written."""
-    other = match.tcp or match.file or match.stdout or ("smtp" if match.smtp else None)
-    if other is not None:
-        return other
-    body = f" with {match.body!r} in its body" if match.body else ""
-    return f"{match.method or '*'} {match.host or '*'}{match.path or ''}{body}"
+def _words_of(error: BaseException) -> str:
+    """The first real error of a group of tasks, in words."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) or type(error).__name__
 
 
-def _request(event: EffectStarted) -> str:
-    return f"{event.method} {event.host}{(event.path or '').split('?')[0]}"
+def _effects(judged: Judged) -> Iterable[EffectStarted]:
+    return (event for event in judged.case.view.events if isinstance(event, EffectStarted))
 
 
 def _holds(scenario: Scenario) -> bool:
     return any(step.do.kind == "hold" for step in scenario.steps)
+
+
+def _waits(scenario: Scenario) -> bool:
+    return scenario.waits or scenario.watch != "idle"
+
+
+def _measures_the_deadline(run: PlannedRun) -> bool:
+    return any(step.do.kind == "fault" and not UNANSWERED.isdisjoint(step.do.argument) for step in run.steps)
 
 
 __all__ = ["Judged", "SetupError", "TargetSession"]

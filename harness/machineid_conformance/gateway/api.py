@@ -6,6 +6,7 @@ and everything that it sees it hands over to be recorded.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -20,11 +21,13 @@ E = TypeVar("E", bound=Event)
 @dataclass(frozen=True, kw_only=True)
 class Ruling:
     """What goes back for one control-plane call. ``answer`` is the truth at this moment; ``fault``, if any, is done instead.
-    ``close``: say ``Connection: close``, because the next connection may have to be refused.
+    ``allow`` and ``earlier``: as in ``fake_control_plane.faults.api.Exchange``. ``close``: say ``Connection: close``, because the
+    next connection may have to be refused.
     """
 
     answer: Answer
     allow: Answer
+    earlier: Sequence[Answer] = ()
     fault: AnswerFault | None = None
     close: bool = False
 

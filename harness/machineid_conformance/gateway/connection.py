@@ -30,6 +30,7 @@ from machineid_conformance.gateway.relay import relay, relay_request
 from machineid_conformance.gateway.site import Channel, Site
 from machineid_conformance.gateway.smtp import serve_smtp
 from machineid_conformance.isolation.api import Destination
+from machineid_conformance.toxics.tunnel import TunnelledWire
 
 _LOOKS_HTTP = re.compile(rb"\r*\n*(?:" + "|".join(sorted(map(re.escape, METHODS))).encode() + rb") ")
 _COULD_BE_HTTP = re.compile(rb"[A-Z-]{1,16}\Z")
@@ -49,8 +50,13 @@ class Connection:
         self._server_name: str | None = None
         self._flawed: ListenerFault | None = None  # the client is in a handshake that it must refuse
         self._channel: Channel | None = None
-        if destination is not None and not is_loopback(destination.host):
+        if self._is_elsewhere and not site.behind():
             self._open()  # recorded when it is accepted, before anything is awaited
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """What goes to loopback may be for the target itself: that is seen later."""
+        return self._address is not None and not is_loopback(self._address)
 
     def _open(self) -> Channel:
         if self._channel is None:
@@ -60,7 +66,11 @@ class Connection:
     async def serve(self) -> None:
         """To its end. Nothing is raised but cancellation."""
         await self._site.caught_up()
+        if self._is_elsewhere:
+            self._open()
         try:
+            if self._address is not None and not await self._tunnelled():
+                return
             if self._address is None:
                 await self._serve_http()
             else:
@@ -71,7 +81,25 @@ class Connection:
                 self._channel.closed("target", gone.how)
         finally:
             self._refusal_recorded()
+            if isinstance(self._wire, TunnelledWire):
+                self._site.tunnels.discard(self._wire)
             self._wire.close()
+
+    async def _tunnelled(self) -> bool:
+        """With ``--faults toxiproxy`` a connection to the control plane goes through Toxiproxy from here on. False: it is over."""
+        gate = self._site.gate
+        if gate is None or not self._is_control(self._host, None):
+            return True
+        tunnel = await gate.tunnel(self._wire)
+        if tunnel is None:
+            self._wire.reset()
+            self._open().closed("harness", "reset")
+            return False
+        self._wire = tunnel
+        self._site.tunnels.add(tunnel)
+        if self._channel is not None:
+            self._channel.wire = tunnel
+        return True
 
     # -- by destination --------------------------------------------------------------------------------------------------
 
@@ -307,13 +335,20 @@ class Connection:
         self._wire.unread(reader.tail())
         self._host = self._address = host
         self._port, self._server_name = port, None
-        await self._serve_destination()
+        if await self._tunnelled():
+            await self._serve_destination()
 
     async def _refused_by_proxy(self, host: str) -> bool:
         """In proxy isolation nothing can refuse the control plane but the proxy itself: 502 (RFC 9110, 15.6.3)."""
         fault = self._site.director.listener_fault()
         if fault is None or fault.layer != "tcp" or self._site.world.mode != "proxy":
             return False
+        evidence = f"proxy isolation: the request for {host} was answered 502 Bad Gateway"
+        if self._site.gate is not None:
+            also = self._site.gate.refused()
+            if also is None:
+                return False
+            evidence = f"{also}; {evidence}"
         channel = self._open()
         answer = Answer(status=502, raw=b"connection refused\n", content_type="text/plain")
         await self._wire.send(render(answer, close=True))
@@ -321,7 +356,7 @@ class Connection:
             fault,
             instance=self._site.instance,
             connection=channel.number,
-            evidence=f"proxy isolation: the request for {host} was answered 502 Bad Gateway",
+            evidence=evidence,
         )
         await channel.finish()
         return True

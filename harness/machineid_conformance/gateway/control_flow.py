@@ -13,6 +13,8 @@ from machineid_conformance.gateway import secrets
 from machineid_conformance.gateway.exchange import ControlExchange
 from machineid_conformance.gateway.site import Channel
 from machineid_conformance.gateway.tasks import cancelled
+from machineid_conformance.toxics.deliver import deliver
+from machineid_conformance.toxics.tunnel import TunnelledWire
 from machineid_conformance.trace.events import RedirectFollowed
 
 
@@ -68,6 +70,8 @@ async def _answer(
     try:
         if ruling.fault is None:
             receipt = await exchange.answer_plainly()
+        elif site.gate is not None and isinstance(wire, TunnelledWire):
+            receipt = await deliver(ruling.fault, exchange, wire, site.gate)
         else:
             receipt = await ruling.fault.deliver(exchange)
     except ClientGone as gone:

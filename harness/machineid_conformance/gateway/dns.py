@@ -89,11 +89,11 @@ class NameServer:
             self._sock.setsockopt(socket.IPPROTO_IP, _PKTINFO, 1)
         elif self._sock.family == socket.AF_INET6:
             self._sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-        self._loop.add_reader(self._sock, self._arrived)
+        self._loop.add_reader(self._sock.fileno(), self._arrived)
 
     def close(self) -> None:
         """Stop; the socket stays its owner's."""
-        self._loop.remove_reader(self._sock)
+        self._loop.remove_reader(self._sock.fileno())
         for task in self._tasks:
             task.cancel()
 

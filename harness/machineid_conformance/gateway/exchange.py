@@ -1,20 +1,19 @@
-"""One control-plane request whose answer is owed, as the faults see it (``fake_control_plane.faults.api.Exchange``)."""
+"""One control-plane request in a run: an exchange whose seconds are target seconds, which the director lets pass."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+from dataclasses import replace
 
-from fake_control_plane.answers import Answer
+from fake_control_plane.exchange import WireExchange
 from fake_control_plane.faults.api import ClientGone, Receipt
-from fake_control_plane.http1 import render
 from fake_control_plane.wire import Wire
 from machineid_conformance.gateway.api import Director, Ruling
 from machineid_conformance.gateway.tasks import cancelled
 
 
-class ControlExchange:
-    """``close``: the answer says that the connection ends with it. ``head_only``: the request was HEAD."""
+class ControlExchange(WireExchange):
+    """``began`` in target seconds. ``close``: the answer says that the connection ends with it. ``head_only``: it was HEAD."""
 
     def __init__(
         self,
@@ -29,33 +28,22 @@ class ControlExchange:
         close: bool,
         head_only: bool,
     ) -> None:
-        self.answer = ruling.answer
-        self.allow = ruling.allow
-        self.scheme = scheme
-        self.host = host
-        self.target = target
-        self.ended: Literal["fin", "reset"] | None = None
-        """How the fault closed the connection, if it did."""
-        self._wire = wire
+        super().__init__(
+            wire,
+            answer=ruling.answer,
+            allow=ruling.allow,
+            earlier=ruling.earlier,
+            scheme=scheme,
+            host=host,
+            target=target,
+            began=began,
+            close=close,
+            head_only=head_only,
+            clock=director.clock,
+        )
         self._director = director
-        self._began = began
-        self._close = close
-        self._head_only = head_only
-        self._seen_gone = False  # a fault that has seen the client go may send to its half-closed socket all the same
         self.left_at: float | None = None
         """When the client left, if it did while the ruling was awaited."""
-
-    async def send(self, data: bytes) -> None:
-        """Raw bytes."""
-        await self._wire.send(data)
-
-    async def send_answer(self, answer: Answer) -> None:
-        """One whole response."""
-        await self._wire.send(self.render(answer), half_closed=self._seen_gone)
-
-    def render(self, answer: Answer) -> bytes:
-        """The bytes of one whole response."""
-        return render(answer, close=self._close, head_only=self._head_only)
 
     async def client_gone(self, within: float) -> str | None:
         """``fin``, ``reset`` or ``tls-alert``; None when ``within`` target seconds passed first."""
@@ -68,47 +56,7 @@ class ControlExchange:
         finally:
             await cancelled(leaving, passing)
 
-    async def pause(self, seconds: float) -> None:
-        """Let target seconds pass; ClientGone as soon as the client closes."""
-        how = await self.client_gone(seconds)
-        if how is not None:
-            raise ClientGone(self._wire.ending or "reset")
-
-    def elapsed(self) -> float:
-        """Target seconds since the request was complete."""
-        return self._director.clock() - self._began
-
-    def reset(self) -> None:
-        """RST."""
-        self.ended = "reset"
-        self._wire.reset()
-
-    def half_close(self) -> None:
-        """FIN; reading goes on."""
-        self.ended = "fin"
-        self._wire.half_close()
-
-    def close(self) -> None:
-        """FIN; the gateway gives the socket back when the client has closed too."""
-        self.half_close()
-
-    async def answer_plainly(self) -> Receipt:
-        """The truth, without a fault."""
-        try:
-            await self.send_answer(self.answer)
-        except ClientGone as gone:
-            return self.gave_up(gone)
-        return Receipt(
-            delivered=True,
-            evidence="the last byte of the answer was handed to the socket",
-            ending="answered",
-            answer=self.answer,
-            waited=self.elapsed(),
-        )
-
     def gave_up(self, gone: ClientGone) -> Receipt:
         """The client left before the answer, or before the fault could show."""
-        waited = self.elapsed() if self.left_at is None else self.left_at - self._began
-        return Receipt(
-            delivered=False, evidence=f"the client closed first ({gone.how})", ending="gave-up", waited=waited
-        )
+        receipt = super().gave_up(gone)
+        return receipt if self.left_at is None else replace(receipt, waited=self.left_at - self._began)

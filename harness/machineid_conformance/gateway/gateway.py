@@ -17,12 +17,14 @@ from machineid_conformance.gateway.effects import Script
 from machineid_conformance.gateway.names import AddressBook
 from machineid_conformance.gateway.site import Site
 from machineid_conformance.isolation.api import World
+from machineid_conformance.toxics.gate import Gate
 
 
 class Gateway:
     """One instance's gateway. ``org_keys`` maps every key of the run's org to what it is (current, old).
 
-    ``default_device`` is the device whose permit covers an effect that no rule gives another.
+    ``default_device`` is the device whose permit covers an effect that no rule gives another. ``gate``: the way through Toxiproxy that
+    connections to the control plane take; it stays its owner's.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Gateway:
         instance: int,
         default_device: Callable[[], str],
         org_keys: Callable[[], Mapping[str, str]],
+        gate: Gate | None = None,
     ) -> None:
         self._site = Site(
             world=world,
@@ -46,6 +49,7 @@ class Gateway:
             org_keys=org_keys,
             names=AddressBook(target.control_plane, world.control_address),
             script=Script(target.effects),
+            gate=gate,
         )
         self._acceptor: Acceptor | None = None
         self._name_server: NameServer | None = None

@@ -15,6 +15,8 @@ from machineid_conformance.gateway.api import Director
 from machineid_conformance.gateway.effects import Script
 from machineid_conformance.gateway.names import AddressBook
 from machineid_conformance.isolation.api import World
+from machineid_conformance.toxics.gate import Gate
+from machineid_conformance.toxics.tunnel import TunnelledWire
 from machineid_conformance.trace.events import (
     By,
     ConnectionClosed,
@@ -49,10 +51,13 @@ class Site:
     org_keys: Callable[[], Mapping[str, str]]
     names: AddressBook
     script: Script
+    gate: Gate | None = None
+    """Through which connections to the control plane go, with ``--faults toxiproxy``."""
     start: int = 0
     trusted: bool = False  # a client accepted the session's certificate and sent a request
     http_ports: set[int] = field(default_factory=set)  # odd ports on which HTTP was spoken
     silent: set[Silent] = field(default_factory=set)
+    tunnels: set[TunnelledWire] = field(default_factory=set)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)  # whatever runs beside the connections
     owed: dict[Wire, asyncio.Event] = field(default_factory=dict)
     """Control-plane calls under way, each with what is set when its end is recorded."""
@@ -71,18 +76,31 @@ class Site:
     async def caught_up(self) -> None:
         """Wait until each call whose client has gone by now is recorded as given up.
 
-        The client went before it did what is to be recorded next, but its FIN may be read after that.
+        The client went before it did what is to be recorded next, but its FIN may be read after that. So may what it sent through
+        Toxiproxy.
         """
-        going = [recorded for wire, recorded in self.refusals.items() if wire.stirs()]
-        for wire, recorded in tuple(self.owed.items()):
-            wire.look()
-            if wire.ending is not None:
-                going.append(recorded)
-        for recorded in going:
+        for tunnel in tuple(self.tunnels):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(QUIET):
+                    await tunnel.arrived()
+        for recorded in self._gone():
             if not recorded.is_set():
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(QUIET):
                         await recorded.wait()
+
+    def behind(self) -> bool:
+        """Whether there is something for ``caught_up`` to wait for."""
+        return any(not recorded.is_set() for recorded in self._gone())
+
+    def _gone(self) -> list[asyncio.Event]:
+        """What is set when the calls and handshakes are recorded whose client has gone by now."""
+        gone = [recorded for wire, recorded in self.refusals.items() if wire.stirs()]
+        for wire, recorded in tuple(self.owed.items()):
+            wire.look()
+            if wire.ending is not None:
+                gone.append(recorded)
+        return gone
 
     def next_call(self) -> int:
         """A number for a control-plane call, unique within this instance."""

@@ -7,7 +7,7 @@ remove): it is made anew, and its entries are merged one by one. What cannot be 
 
 While it is built, the old root stands at ``HOST`` and the world's folder at ``FOLDER``; both are gone when it is done.
 """
-# ruff: noqa: PTH101, PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH116, PTH118, PTH120, PTH123, PTH208, PTH211
+# ruff: noqa: PTH101, PTH102, PTH103, PTH106, PTH110, PTH112, PTH114, PTH115, PTH116, PTH118, PTH120, PTH123, PTH208, PTH211
 # pathlib takes longer to import than all else that the spawner imports.
 
 from __future__ import annotations
@@ -37,13 +37,17 @@ from machineid_conformance.isolation.linux import (
 
 INSIDE = "/machineid"
 """The harness's own folder in a world: home, tmp and the certificate authority."""
-HOST, FOLDER, LOWER, SPARE = f"{INSIDE}/host", f"{INSIDE}/folder", f"{INSIDE}/lower", f"{INSIDE}/spare"
+BACK = f"{INSIDE}/back"
+"""What only the building needs, below one mount, because the kernel takes a grace period (tens of ms under load) for each that is taken
+away."""
+HOST, FOLDER, LOWER, SPARE = f"{BACK}/host", f"{BACK}/folder", f"{BACK}/lower", f"{BACK}/spare"
 HOME, TMP, TRUST = f"{INSIDE}/home", f"{INSIDE}/tmp", f"{INSIDE}/trust"  # noqa: S108  (ours)
 
 OWN = {"/proc", "/sys", "/dev", "/run", INSIDE}
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 MAX_MOUNTS = 400  # a folder with more entries than this and mounts among them is shown read-only as a whole
 MAX_LINKS = 40
+ESCAPED = re.compile(r"\\([0-7]{3})")  # how mountinfo writes a blank (proc_pid_mountinfo(5))
 NEEDS_BIND = re.compile(r"[:,\\]")  # characters that the option string of an overlay gives a meaning
 KEPT_IN_RUN = ("/run/current-system",)  # NixOS keeps all programs behind this link
 
@@ -58,11 +62,12 @@ class MountError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What to build. ``binds`` are (path below the world's folder, path inside) pairs, bound read-only over what is there;
-    ``folders`` likewise are bound writable. ``sockets`` are the host's Unix sockets.
+    """What to build. ``binds`` are (path on the host, path inside) pairs, bound read-only over what is there. ``root`` is
+    an empty folder that the new root is mounted on, ``sockets`` are the host's Unix sockets.
     """
 
     folder: str
+    root: str
     cwd: str
     workdir: str
     expose: Sequence[str] = ()
@@ -85,7 +90,7 @@ def mounted_below() -> list[str]:
     """The mount points of this namespace, without the root."""
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as table:
         points = [line.split(" ")[4] for line in table]
-    unescaped = [re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point) for point in points]
+    unescaped = [ESCAPED.sub(lambda found: chr(int(found[1], 8)), point) for point in points]
     return [point for point in unescaped if point != "/"]
 
 
@@ -123,35 +128,35 @@ class Tree:
             if os.path.islink(HOST + path):
                 os.symlink(os.readlink(HOST + path), path)
         self._working_folder()
-        for path in (layout.folder, *layout.hidden):
+        for path in (*layout.hidden, layout.folder):
             if os.path.isdir(path):
                 with stage(f"hide {path}"):
                     mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
         self._mask_sockets()
         for source, target in layout.binds:
-            self._bind_over(f"{FOLDER}/{source}", target)
+            self._bind_over(HOST + source, target)
         for path in layout.expose:
             self._expose(path)
         for name, path in (("home", HOME), ("tmp", TMP)):
             with stage(path):
                 mount(f"{FOLDER}/{name}", path, None, MS_BIND)
         with stage("leave the host's root"):
-            unmount(FOLDER)
-            unmount(HOST)
-            if os.path.ismount(SPARE):
-                unmount(SPARE)
+            unmount(BACK)
+            os.rmdir(BACK)
 
     # -- the root ------------------------------------------------------------------------------------------------------
 
     def _new_root(self) -> None:
         """A tmpfs, entered at once: from here on every absolute path, and every link on its way, stays inside."""
-        folder = self.layout.folder
-        root = f"{folder}/root"
-        os.makedirs(root, exist_ok=True)
+        folder, root = self.layout.folder, self.layout.root
         with stage("mount a tmpfs"):
             mount("tmpfs", root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=256m")
-        for path in (HOST, FOLDER, LOWER, SPARE, HOME, TMP, TRUST):
+        for path in (BACK, HOME, TMP, TRUST):
             os.makedirs(root + path)
+        with stage("mount a tmpfs"):
+            mount("tmpfs", root + BACK, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700")
+        for path in (HOST, FOLDER, LOWER, SPARE):
+            os.mkdir(root + path)
         with stage("pivot_root"):
             os.chdir(root)
             mount(folder, root + FOLDER, None, MS_BIND)
@@ -175,7 +180,10 @@ class Tree:
         elif stat.S_ISDIR(status.st_mode):
             os.mkdir(path)
             if not any(point.startswith(f"{path}/") for point in self.points):
-                self._overlay_or_read_only(path)
+                if _is_empty(host):
+                    _like(path, status)  # nothing to show, and what is written to it is in memory here too
+                else:
+                    self._overlay_or_read_only(path)
                 return
             try:
                 entries = sorted(os.listdir(host))
@@ -192,15 +200,10 @@ class Tree:
         # What is written there is thrown away, so it goes into memory: on a disk the some thirty folders that these overlays
         # need were most of the cost of a world.
         try:
-            self._spare()
             self.overlay(path, f"upper/{self._count}", f"work/{self._count}", base=SPARE)
         except OSError:
             self._show_read_only(path)
         self._count += 1
-
-    def _spare(self) -> None:
-        if not os.path.ismount(SPARE):
-            mount("tmpfs", SPARE, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700")
 
     def overlay(self, path: str, upper: str, work: str, *, base: str = FOLDER) -> str:
         """Lay an overlay over ``path``; ``upper`` and ``work`` are relative to ``base``. Returns the upper layer.
@@ -219,7 +222,6 @@ class Tree:
         except OSError:
             # The world's folder may itself be on an overlay (a container's /tmp), which cannot hold an upper layer: memory can.
             # A kernel before 6.6 may refuse memory, which keeps no extended attributes there: the folder can.
-            self._spare()
             return self._overlay(lower, path, upper, work, FOLDER if base == SPARE else SPARE)
 
     def _overlay(self, lower: str, path: str, upper: str, work: str, base: str) -> str:
@@ -294,7 +296,7 @@ class Tree:
                 mount(HOST + cwd, cwd, None, MS_BIND | MS_REC)
                 return
             try:
-                layer = self.overlay(cwd, "cwd/upper", "cwd/work")
+                layer = self.overlay(cwd, "cwd-upper", "cwd-work")
             except OSError as error:
                 below = sorted(point for point in self.points if point.startswith(f"{cwd.rstrip('/')}/"))
                 why = f"other file systems are mounted below it ({', '.join(below[:3])})" if below else str(error)
@@ -341,6 +343,14 @@ def _is_socket(path: str) -> bool:
         return stat.S_ISSOCK(os.lstat(path).st_mode)
     except OSError:
         return False
+
+
+def _is_empty(folder: str) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return False  # not ours to read: what shows it decides
 
 
 def _behind_links(path: str) -> str:

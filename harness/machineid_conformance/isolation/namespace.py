@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,10 +51,12 @@ async def open_world(spec: WorldSpec, *, spawner: Spawner) -> World:
         IsolationError: it cannot be had here, or the specification asks for what does not exist.
     """
     cwd = _checked(spec)
-    binds = await asyncio.to_thread(_fill_folder, spec, cwd)
+    shown = _shown(spec.authority)
+    binds = await asyncio.to_thread(_fill_folder, spec, cwd, shown)
     request = {
         "mode": "namespace",
         "folder": str(real(spec.folder)),
+        "root": str(shown / "root"),
         "cwd": str(cwd),
         "workdir": spec.workdir,
         "expose": list(spec.expose),
@@ -89,7 +93,7 @@ async def first_report(channel: Channel) -> tuple[dict[str, Any], list[int]]:
     """
     loop = asyncio.get_running_loop()
     readable = asyncio.Event()
-    loop.add_reader(channel.socket, readable.set)
+    loop.add_reader(channel.socket.fileno(), readable.set)
     try:
         async with asyncio.timeout(OPEN_WITHIN):
             while True:
@@ -102,7 +106,7 @@ async def first_report(channel: Channel) -> tuple[dict[str, Any], list[int]]:
     except TimeoutError:
         raise IsolationError(f"the world was not ready within {OPEN_WITHIN:.0f} s") from None
     finally:
-        loop.remove_reader(channel.socket)
+        loop.remove_reader(channel.socket.fileno())
 
 
 def _checked(spec: WorldSpec) -> Path:
@@ -115,19 +119,36 @@ def _checked(spec: WorldSpec) -> Path:
     return cwd
 
 
-def _fill_folder(spec: WorldSpec, cwd: Path) -> list[tuple[str, str]]:
-    """Write what the world shows from its own folder; returns the binds, relative to it."""
+def _fill_folder(spec: WorldSpec, cwd: Path, shown: Path) -> list[tuple[str, str]]:
+    """Write what the world has for itself into its folder; returns the binds of what it shows."""
     for name in ("home", "tmp"):
         (spec.folder / name).mkdir(mode=0o700)
-    (spec.folder / "etc").mkdir()
-    for name, text in RESOLVER.items():
-        (spec.folder / "etc" / name).write_text(text.format(hostname=socket.gethostname()))
-    write_trust(spec.authority, spec.folder / "trust")
     if spec.workdir == "copy":
         files.copy_folder(cwd, spec.folder / "copy", leave_out=[real(path) for path in spec.hidden])
-    binds = [("trust", INSIDE_TRUST), *((f"etc/{name}", f"/etc/{name}") for name in RESOLVER)]
-    binds += [(f"trust/{source}", target) for source, target in trust_binds(spec.command, cwd)]
+    trust, etc = shown / "trust", shown / "etc"
+    binds = [(str(trust), INSIDE_TRUST), *((str(etc / name), f"/etc/{name}") for name in RESOLVER)]
+    binds += [(str(trust / source), target) for source, target in trust_binds(spec.command, cwd)]
     return binds
+
+
+def _shown(authority: Path) -> Path:
+    """What the worlds of one authority show alike, written once, beside it: trust stores and the resolver's files.
+
+    It is bound read-only into each world, so no target can change what another sees. Some twenty files a world, made and removed, cost
+    more than its namespaces.
+    """
+    name = hashlib.sha256(authority.read_bytes()).hexdigest()[:16]
+    folder = real(authority.parent) / f"shown-{name}"
+    if not folder.is_dir():
+        whole = Path(tempfile.mkdtemp(dir=folder.parent))
+        whole.chmod(0o755)
+        write_trust(authority, whole / "trust")
+        for below in ("etc", "root"):
+            (whole / below).mkdir()
+        for file, text in RESOLVER.items():
+            (whole / "etc" / file).write_text(text.format(hostname=socket.gethostname()))
+        whole.rename(folder)  # only now: one that was interrupted half-way is not taken for it
+    return folder
 
 
 class NamespaceWorld(SupervisedWorld):
@@ -152,7 +173,8 @@ class NamespaceWorld(SupervisedWorld):
         }
         self._before = self._look() if self._upper is None else {}
         self._follow_existing_logs()
-        self._loop.add_reader(self._tap, self._read_network)
+        self._tapped = True
+        self._loop.add_reader(self._tap.fileno(), self._read_network)
 
     def refuse_control(self, refuse: bool) -> None:
         """See ``World.refuse_control``: a listener that is shut answers each SYN with RST, and can listen again."""
@@ -210,8 +232,8 @@ class NamespaceWorld(SupervisedWorld):
         return files.snapshot(folder, leave_out=self._spec.hidden)
 
     def _read_network(self) -> None:
-        if self.dns is None:
-            return  # closed
+        if not self._tapped:
+            return
         with contextlib.suppress(BlockingIOError):
             for _ in range(4096):
                 seen = packets.parse(self._tap.recv(packets.SNAP), control_address=CONTROL_ADDRESS, dns_port=DNS_PORT)
@@ -220,9 +242,13 @@ class NamespaceWorld(SupervisedWorld):
                 elif seen is not None:
                     self._queue.put(DatagramSeen(host=seen[1], port=seen[2], size=seen[3]))
 
+    def _stop_looking(self) -> list[Callable[[], None]]:
+        self._loop.remove_reader(self._tap.fileno())
+        self._tapped = False
+        return [*super()._stop_looking(), self._tap.close]
+
     def _close_network(self) -> None:
-        self._loop.remove_reader(self._tap)
-        for sock in (*self.listeners, self.control_listener, self._dns, self._tap):
+        for sock in (*self.listeners, self.control_listener, self._dns):
             if sock is not None:
                 sock.close()
         self.listeners, self.control_listener, self.dns = [], None, None

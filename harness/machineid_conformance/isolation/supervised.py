@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 import termios
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ class SupervisedWorld:
         self._logs: dict[str, FollowedFile] = {}
         self._ended = self._loop.create_future()
         self._closing: asyncio.Task[None] | None = None
-        self._loop.add_reader(channel.socket, self._read_channel)
+        self._loop.add_reader(channel.socket.fileno(), self._read_channel)
         if watcher is not None:
             self._loop.add_reader(watcher.fd, self._read_files)
 
@@ -169,7 +169,7 @@ class SupervisedWorld:
         self._queue.put(AllGone(start=start))
 
     def _supervisor_ended(self) -> None:
-        self._loop.remove_reader(self._channel.socket)
+        self._loop.remove_reader(self._channel.socket.fileno())
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_exception(IsolationError("the world's supervisor has ended; nothing of the target is left"))
@@ -291,6 +291,21 @@ class SupervisedWorld:
     # -- the end -----------------------------------------------------------------------------------------------------------
 
     async def _close(self) -> None:
+        slow = [asyncio.to_thread(let_go) for let_go in self._stop_looking()]
+        await asyncio.gather(self._end_everything(), *slow)
+        await asyncio.to_thread(self._clear_folder)
+
+    def _stop_looking(self) -> list[Callable[[], None]]:
+        """Look at nothing more; returns what gives the descriptors back. The kernel frees some kinds (inotify, packet sockets) only
+        after a grace period, tens of ms under load, and all other runs would wait for that with the loop.
+        """
+        watcher, self._watcher = self._watcher, None
+        if watcher is None:
+            return []
+        self._loop.remove_reader(watcher.fd)
+        return [watcher.close]
+
+    async def _end_everything(self) -> None:
         if not self._channel.ended:
             with contextlib.suppress(OSError):
                 self._channel.socket.shutdown(socket.SHUT_WR)  # the supervisor's only order to end everything
@@ -309,13 +324,8 @@ class SupervisedWorld:
         for log in self._logs.values():
             log.close()
         self._logs.clear()
-        if self._watcher is not None:
-            self._loop.remove_reader(self._watcher.fd)
-            self._watcher.close()
-            self._watcher = None
         self._close_network()
         self._queue.end()
-        await asyncio.to_thread(self._clear_folder)
 
     def _close_network(self) -> None:
         """Close what a world with listeners has opened."""

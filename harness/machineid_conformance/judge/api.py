@@ -110,6 +110,11 @@ class Rule:
     always: bool = False
     """True: judged on every run (identity, secrets, placement); else on the runs whose scenario names the rule."""
 
+    by_time: bool = False
+    """True: a violation is something that was missing or late, so a machine too busy for the target can look like one. What a target did
+    do it did, busy machine or not.
+    """
+
     shown_by_runs: bool = False
     """True: a run that exercised the rule shows that it applies, whatever ``not_applicable`` says (a group's surgical revoke)."""
 

@@ -46,6 +46,7 @@ class Failure:
     message: str
     boundary: int | None = None
     variant: str | None = None
+    environment: int | None = None
     events: tuple[int, ...] = ()
     expected: str = ""
     got: str = ""
@@ -53,8 +54,12 @@ class Failure:
 
     @property
     def case(self) -> str:
-        """The case in a few words: scenario, boundary, variant."""
-        parts = [f"boundary {self.boundary}" if self.boundary is not None else "", self.variant or ""]
+        """The case in a few words: scenario, boundary, variant, environment."""
+        parts = [
+            f"boundary {self.boundary}" if self.boundary is not None else "",
+            self.variant or "",
+            f"environment {self.environment}" if self.environment is not None else "",
+        ]
         return ", ".join([self.scenario or self.run or "over several runs", *(part for part in parts if part)])
 
 
@@ -86,6 +91,8 @@ class Reproduction:
             chosen.append(("boundary", str(failure.boundary)))
         if failure.variant is not None:
             chosen.append(("variant", failure.variant))
+        if failure.environment is not None:
+            chosen.append(("environment", str(failure.environment)))
         words = [*self.program, *(word for name, value in chosen for word in (f"--{self.prefix}{name}", value))]
         if self.command and self.prefix:
             words += [f"--{self.prefix}command", shlex.join(self.command)]
@@ -141,6 +148,7 @@ def _failure(target: str, rule: RuleText, finding: Mapping[str, Any], run: Mappi
         message=finding["message"],
         boundary=run.get("boundary"),
         variant=run.get("variant"),
+        environment=run.get("environment"),
         events=tuple(finding.get("events") or ()),
         expected=finding.get("expected") or "",
         got=finding.get("got") or "",

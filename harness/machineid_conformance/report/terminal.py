@@ -48,17 +48,29 @@ def target_summary(target: Mapping[str, Any], style: Style) -> list[str]:
     """One target of results.json."""
     name, profile = target.get("name", "?"), target.get("profile")
     runs = len(target.get("runs") or ())
-    title = one_line([f"profile {profile}" if profile else None, f"{runs} runs" if runs != 1 else "1 run"])
+    word = f"{runs} runs" if runs != 1 else "1 run"
+    title = one_line(
+        [f"profile {profile}" if profile else None, how_far(target) if target.get("interrupted") else word]
+    )
     rows = list(target.get("rules") or ())
     return [
         f"{style.paint(name, 'bold')}  {style.paint(title, 'dim')}",
         *table(rows, style),
-        *_told(rows, style, complete=bool(target.get("complete", True))),
+        *_told(rows, style, complete=bool(target.get("complete", True)), interrupted=bool(target.get("interrupted"))),
         *_latency(target.get("stop_latency") or {}, style),
         *_isolation(target, style),
+        *_faults(target.get("fault_delivery") or {}, style),
         *_remarks(target, style),
         *_verdict(target, style),
     ]
+
+
+def how_far(target: Mapping[str, Any]) -> str:
+    """How much of an interrupted target was judged."""
+    runs, planned = len(target.get("runs") or ()), target.get("planned_runs")
+    if planned is None:
+        return "interrupted before its fault-free runs were over"
+    return f"interrupted after {runs} of {planned} runs"
 
 
 def table(rows: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
@@ -92,7 +104,7 @@ def table(rows: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
     return lines
 
 
-def _told(rows: Iterable[Mapping[str, Any]], style: Style, *, complete: bool) -> list[str]:
+def _told(rows: Iterable[Mapping[str, Any]], style: Style, *, complete: bool, interrupted: bool) -> list[str]:
     lines: list[str] = []
     listed = [(word, colour, row) for status, word, colour in TOLD for row in rows if row["status"] == status]
     if not complete:
@@ -100,7 +112,8 @@ def _told(rows: Iterable[Mapping[str, Any]], style: Style, *, complete: bool) ->
         untouched = [row for _, _, row in listed if _is_untouched(row)]
         listed = [entry for entry in listed if entry[2] not in untouched]
         if untouched:
-            text = f"{len(untouched)} rules that this selection does not exercise"
+            left = "that no run had exercised by then" if interrupted else "that this selection does not exercise"
+            text = f"{len(untouched)} rules {left}"
             lines += style.labelled("not run", text, column=16)
     for word, colour, row in listed:
         reason = row.get("reason") or _first_finding(row)
@@ -159,7 +172,16 @@ def _isolation(target: Mapping[str, Any], style: Style) -> list[str]:
     return style.labelled("isolation", text, column=16)
 
 
-REMARKS = (("problems", "problem"), ("xfail_problems", "xfail"), ("at_high", "note"))
+def _faults(delivery: Mapping[str, Any], style: Style) -> list[str]:
+    """By whom each fault was delivered, where Toxiproxy was asked to."""
+    if not delivery.get("server"):
+        return []
+    by = (("toxiproxy", printable(delivery["server"])), ("built-in", "the fake control plane itself"))
+    told = [f"by {who}: {', '.join(delivery.get(key) or ()) or 'none'}" for key, who in by]
+    return style.labelled("faults", "; ".join(told), column=16)
+
+
+REMARKS = (("problems", "problem"), ("xfail_problems", "problem"), ("at_high", "note"))
 """Lists of sentences in a target's object, each with the word that stands before one."""
 
 REMARKS_SHOWN = 4
@@ -197,11 +219,13 @@ def overall(finished: Mapping[str, Any] | None, targets: Sequence[Mapping[str, A
         return [style.paint("no verdict: the session did not finish", "bold", "yellow")]
     verdict = str(finished.get("verdict", "inconclusive"))
     complete = bool(finished.get("complete"))
-    said = (
-        "complete"
-        if complete
-        else "incomplete: not everything that the configuration asks for was run, so it cannot be conforming"
-    )
+    if complete:
+        said = "complete"
+    elif finished.get("interrupted"):
+        far = [f"{target['name']} {how_far(target)}" for target in targets if target.get("interrupted")]
+        said = f"incomplete: {', '.join(far)}; what was not run may hold a violation, so it cannot be conforming"
+    else:
+        said = "incomplete: not everything that the configuration asks for was run, so it cannot be conforming"
     each = one_line(f"{target['name']} {target['verdict']}" for target in targets) if len(targets) > 1 else ""
     lines = style.labelled("completeness", said, indent=0, column=14)
     if finished.get("results"):

@@ -25,6 +25,7 @@ Operation = Literal[
 ]
 Key = Literal["current", "old", "other", "missing"]
 By = Literal["target", "harness"]
+Deliverer = Literal["built-in", "toxiproxy"]
 
 REGISTRY: dict[str, type[Event]] = {}
 
@@ -34,15 +35,19 @@ class Event:
     """One line of a trace. ``seq`` counts from 1 without a gap; ``at`` is in target seconds since the run began."""
 
     name: ClassVar[str]
+    own_fields: ClassVar[
+        tuple[str, ...]
+    ]  # beside those of every event; kept, because every event that is written asks for them
 
     seq: int = 0
     at: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """The line as a JSON object: ``seq``, ``at``, ``event`` and the event's own fields."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        seq, at = fields.pop("seq"), fields.pop("at")
-        return {"seq": seq, "at": at, "event": self.name, **fields}
+        line: dict[str, Any] = {"seq": self.seq, "at": self.at, "event": self.name}
+        for field in self.own_fields:
+            line[field] = getattr(self, field)
+        return line
 
 
 def event(name: str) -> Any:
@@ -50,6 +55,7 @@ def event(name: str) -> Any:
 
     def register(cls: type[Event]) -> type[Event]:
         cls.name = name
+        cls.own_fields = tuple(field.name for field in dataclasses.fields(cls) if field.name not in {"seq", "at"})
         REGISTRY[name] = cls
         return cls
 
@@ -253,7 +259,9 @@ class ControlFailed(Event):
 @event("fault-delivered")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaultDelivered(Event):
-    """A receipt: the fault reached the target. ``evidence`` says how that is known (RFC words: RST sent, alert received)."""
+    """A receipt: the fault reached the target. ``evidence`` says how that is known (RFC words: RST sent, alert received), ``by`` who
+    delivered it: the fake control plane itself, or Toxiproxy (``--faults toxiproxy``).
+    """
 
     name: ClassVar[str]
     fault: str
@@ -263,6 +271,7 @@ class FaultDelivered(Event):
     operation: Operation
     device: str | None
     evidence: str
+    by: Deliverer = "built-in"
 
 
 @event("redirect-followed")
@@ -445,9 +454,9 @@ def from_json(line: dict[str, Any]) -> Event:
         raise ValueError(
             f"trace line {line.get('seq', '?')}: unknown event {error}; expected one of {', '.join(sorted(REGISTRY))}"
         ) from None
-    for field in dataclasses.fields(kind):
-        if isinstance(fields.get(field.name), list):
-            fields[field.name] = tuple(fields[field.name])
+    for name, value in fields.items():
+        if isinstance(value, list):
+            fields[name] = tuple(value)
     try:
         return kind(**fields)
     except TypeError as error:

@@ -53,13 +53,14 @@ class Redactor:
 
     def text(self, text: str) -> str:
         """The text with every secret replaced, the longest first."""
-        if len(text) > SHORT:
-            return self._replaced(text)
-        if text not in self._known:
-            if len(self._known) >= MANY:
-                self._known.clear()
-            self._known[text] = self._replaced(text)
-        return self._known[text]
+        found = self._known.get(text)
+        if found is None:
+            found = self._replaced(text)
+            if len(text) <= SHORT:
+                if len(self._known) >= MANY:
+                    self._known.clear()
+                self._known[text] = found
+        return found
 
     def _replaced(self, text: str) -> str:
         for secret in sorted(self._secrets, key=len, reverse=True):
@@ -67,10 +68,16 @@ class Redactor:
                 text = text.replace(secret, self._secrets[secret])
         return LOOKS_SECRET.sub(lambda found: (found["head"] + SECRET_MARK) if found["head"] else SECRET_MARK, text)
 
+    def values(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """The same mapping with all its values redacted; its own keys are this package's words, such as an event's fields."""
+        return {name: self.redact(value) for name, value in line.items()}
+
     def redact(self, value: Any) -> Any:
         """A JSON value with every string in it redacted, keys included."""
         if isinstance(value, str):
             return self.text(value)
+        if value is None or isinstance(value, bool | int | float):
+            return value  # most fields; an abstract class takes long to say what it is not
         if isinstance(value, Mapping):
             return {self.text(str(key)): self.redact(item) for key, item in value.items()}
         if isinstance(value, list | tuple):

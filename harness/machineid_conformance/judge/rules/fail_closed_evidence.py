@@ -17,8 +17,12 @@ from machineid_conformance.trace.events import ControlFailed, FaultDelivered, Fa
 
 RULES: tuple[Rule, ...] = ()
 
-TRUTHFUL = frozenset({"latency"})
-"""Faults that leave the control plane's own answer as it is: no outage, and an allow under them is a permit."""
+TRUTHFUL = frozenset(
+    {"content-type", "contradictory-code", "duplicate-field", "latency", "mistyped-field", "replay", "stale"}
+)
+"""Faults that leave a decision in the answer, late, old or oddly dressed: no outage, and an allow under them is a permit
+(requirements.md, Words: ``allowed`` alone decides).
+"""
 
 
 def delivered(case: Case, faults: Collection[str] | None = None) -> tuple[FaultDelivered, ...]:

@@ -18,6 +18,7 @@ class ShortTimeout(Rule):
     """Measures from the complete request to the moment at which the client closed."""
 
     id = "fail-closed/short-timeout"
+    by_time = True
     level = "SHOULD"
     statement = "The client gives up within 3 s, on a hang and on a drip; the measured deadline is reported."
     applies_when = "always"

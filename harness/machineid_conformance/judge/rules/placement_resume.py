@@ -32,7 +32,10 @@ class Resume(Rule):
         )
 
     def check(self, case: Case) -> Observation:
-        """Fails on each effect that began after SIGCONT beyond what was permitted."""
+        """Fails on each effect that began after SIGCONT without a permit from before, or beyond N of them.
+
+        What was on its way when the signal came still has its permit, so a single effect without one is too much.
+        """
         paused = _paused(case.view.signals, case.view.changes)
         if paused is None:
             return uncounted("the trace holds no SIGSTOP, change and SIGCONT, in this order")
@@ -41,7 +44,8 @@ class Resume(Rule):
         started = started_between(case, resumed, refusal.ended if refusal is not None else None, change.device)
         if refusal is None and not started:
             return uncounted("after SIGCONT the target neither asked nor worked")
-        excess = beyond_permitted(case, started)
+        many = beyond_permitted(case, started)
+        excess = [item for item in started if item.violation is not None or item in many]
         return judged(charge_findings(case, excess, "after SIGCONT at most the work that was permitted before"))
 
 

@@ -53,6 +53,7 @@ class OrgDisableKeepsDevices(Rule):
     """Looks at the decisions after a disable and an enable; a violation is the control plane's, not the target's."""
 
     id = "restore/org-disable-keeps-devices"
+    by_time = True
     level = "MUST"
     statement = "Org disable and enable leave each device's revoked state as it was (a MUST of the control plane)."
     applies_when = "always"

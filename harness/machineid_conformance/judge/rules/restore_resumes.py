@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from machineid_conformance.judge.api import Case, Observation, Rule
 from machineid_conformance.judge.support import change_words, charges, finding, judged, uncounted
-from machineid_conformance.trace.events import Operator
+from machineid_conformance.trace.events import ControlAnswered, Operator
 
 
 class Resumes(Rule):
     """Looks for permitted work after the last restore or enable of the scenario."""
 
     id = "restore/resumes"
+    by_time = True
     level = "MUST"
     statement = "After restore or org enable, a restarted (or still living) target works again, with no other change."
     applies_when = "always"
@@ -32,6 +33,11 @@ class Resumes(Rule):
             return uncounted("the target was neither alive after the restore nor started again")
         if not case.baseline.effects:
             return uncounted("the fault-free run did no work, so there is none to resume")
+        if _unanswered(case, restored.seq):
+            return uncounted(
+                "after the restore the target asked and gave up before it was answered, with nothing wrong with its calls: this "
+                "machine was too busy for the target's own deadline"
+            )
         device = _device(case, restored)
         resumed = any(
             charge.effect.is_work
@@ -60,6 +66,15 @@ class Resumes(Rule):
                 ),
             )
         )
+
+
+def _unanswered(case: Case, position: int) -> bool:
+    """Whether the target went to the control plane after a position, and nothing was answered there."""
+    view = case.view
+    if any(isinstance(event, ControlAnswered) and event.seq > position for event in view.events):
+        return False
+    went = (opened for opened in view.connections.values() if opened.host in case.target.control_plane)
+    return any(event.seq > position for event in (*view.control, *went))
 
 
 def _device(case: Case, restored: Operator) -> str | None:

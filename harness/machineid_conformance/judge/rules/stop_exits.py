@@ -24,6 +24,7 @@ class Exits(Rule):
     """Ended by itself, or no work without a fresh allow, or every stimulus denied."""
 
     id = "stop/exits"
+    by_time = True
     level = "MUST"
     statement = "After a refusal the target is stopped."
     applies_when = "always"

@@ -14,6 +14,7 @@ class Latency(Rule):
     """A report, and a MUST where ``stop_within`` sets a limit."""
 
     id = "stop/latency"
+    by_time = True
     level = "report"
     statement = (
         "From the deny to stopped within `stop_within`. Reported as minimum, median, p95, maximum: `change_to_deny`, "

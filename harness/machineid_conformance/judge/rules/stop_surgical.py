@@ -14,6 +14,7 @@ class Surgical(Rule):
 
     id = "stop/surgical"
     shown_by_runs = True
+    by_time = True
     level = "SHOULD"
     statement = "Revoking one device leaves the work of other devices in other processes alone."
     applies_when = "more than one device and process"

@@ -1,0 +1,199 @@
+"""The data port: listens, keeps its connections within bounds, and refuses connects while a fault rule says so.
+
+A listener fault begins and ends with the rule. Connections that are open then are closed, as those of a control plane that went
+away would be: kept alive, they would hide the fault from a client's pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import socket
+import time
+
+from fake_control_plane.serving.addresses import bound
+from fake_control_plane.serving.fast_path import FastPath, Ruled
+from fake_control_plane.serving.heads import Heads
+from fake_control_plane.serving.limits import Limits
+from fake_control_plane.serving.rendering import decisions
+from fake_control_plane.serving.service import Change, Service
+from fake_control_plane.serving.slow_path import SlowPath
+from fake_control_plane.serving.tls import Certificates
+from fake_control_plane.wire import Wire
+
+_SWEEP = 1.0
+_BACKLOG = 4096
+_SPARE_DESCRIPTORS = 128
+"""Left to everything that is no connection."""
+
+
+class DataPort:
+    """``tls``: the certificates, if it speaks TLS. ``sockets``: bound, not yet listening; the port closes them."""
+
+    def __init__(
+        self,
+        service: Service,
+        sockets: list[socket.socket],
+        *,
+        tls: Certificates | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.service = service
+        self.flush = service.journal.flush
+        self.heads = Heads()
+        self.prepared = decisions(service.dialect)
+        self.straight_to_slow = tls is not None
+        self._tls = tls
+        self._limits = limits or Limits()
+        self._most = min(self._limits.connections, _descriptors() - _SPARE_DESCRIPTORS)
+        self._loop = asyncio.get_running_loop()
+        self._sockets = sockets
+        self._addresses = [(sock.family, sock.getsockname()) for sock in sockets]
+        self._servers: list[asyncio.Server] = []
+        self._fast: set[FastPath] = set()
+        self._slow: dict[SlowPath, asyncio.Task[None]] = {}
+        self._beginnings: set[asyncio.Task[None]] = set()
+        self._listener_rules = service.listener_rules
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._unsubscribe = service.subscribe(self._changed)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The first address, and the port."""
+        name = self._addresses[0][1]
+        return name[0], name[1]
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._fast) + len(self._slow)
+
+    async def open(self) -> None:
+        """Listen, unless a stored fault rule refuses connects."""
+        if self.service.refusing:
+            self._shut()
+        else:
+            for sock in self._sockets:
+                sock.listen(_BACKLOG)
+            await self._accept(self._sockets)
+        self._sweeping = self._loop.call_later(_SWEEP, self._sweep)
+
+    async def close(self, *, within: float = 5.0) -> None:
+        """Stop listening, end quiet connections, let the others end for at most so many seconds. Safe to call twice."""
+        self._unsubscribe()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        self._shut()
+        self._retire()
+        if self._slow:
+            await asyncio.wait(self._slow.values(), timeout=within)
+        for task in self._slow.values():
+            task.cancel()
+        await asyncio.gather(*self._slow.values(), return_exceptions=True)
+        for connection in tuple(self._fast):
+            connection.abort()
+
+    # -- listening -----------------------------------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        """Bind and listen at once, so that no connect is refused any more; accepting begins with the loop's next turn.
+
+        Raises:
+            OSError: the address was taken in the meantime.
+        """
+        with contextlib.ExitStack() as stack:
+            sockets = [stack.enter_context(bound(family, address)) for family, address in self._addresses]
+            for sock in sockets:
+                sock.listen(_BACKLOG)
+            stack.pop_all()
+        self._sockets = sockets
+        beginning = self._loop.create_task(self._accept(sockets))
+        self._beginnings.add(beginning)
+        beginning.add_done_callback(self._beginnings.discard)
+
+    async def _accept(self, sockets: list[socket.socket]) -> None:
+        for sock in sockets:
+            if self._sockets is not sockets:
+                return  # shut again in the meantime
+            server = await self._loop.create_server(lambda: FastPath(self), sock=sock, backlog=_BACKLOG)
+            if self._sockets is sockets:
+                self._servers.append(server)
+            else:
+                server.close()
+
+    def _shut(self) -> None:
+        """Close the listening sockets: a connect is refused, and one that waits to be accepted is reset."""
+        servers, self._servers = self._servers, []
+        sockets, self._sockets = self._sockets, []
+        for server in servers:
+            server.close()
+        for sock in sockets:
+            sock.close()
+
+    def _changed(self, change: Change) -> None:
+        if change.action in ("set-dialect", "set-codes"):
+            self.prepared = decisions(self.service.dialect)
+        if self._listener_rules != self.service.listener_rules:
+            if self.service.refusing:
+                self._shut()
+            elif not self._sockets:
+                self._listen()
+            self._listener_rules = self.service.listener_rules
+            self._retire()
+
+    # -- connections ---------------------------------------------------------------------------------------------------------
+
+    def opened(self, connection: FastPath) -> None:
+        """A connection was accepted."""
+        self._fast.add(connection)
+        if self.connections > self._most:
+            self._make_room()
+
+    def over(self, connection: FastPath) -> None:
+        """A connection has ended, or went to the slow path."""
+        self._fast.discard(connection)
+
+    def take(self, sock: socket.socket, unread: bytes, first: Ruled | None) -> None:
+        """Go on with a connection on the slow path; ``first`` was ruled on already."""
+        wire = Wire(sock)
+        wire.unread(unread)
+        slow = SlowPath(wire, self.service, self._limits, self._tls)
+        task = self._slow[slow] = self._loop.create_task(slow.serve(first))
+        task.add_done_callback(lambda _: self._slow.pop(slow, None))
+
+    def _retire(self) -> None:
+        """End what is quiet now, and the others after their request."""
+        for connection in tuple(self._fast):
+            connection.close()
+        for slow in tuple(self._slow):
+            slow.retire()
+
+    def _make_room(self) -> None:
+        """Close a sixteenth of the connections: those that were quiet, or had an incomplete request, longest."""
+        connections: list[FastPath | SlowPath] = [*self._fast, *self._slow]
+        oldest = sorted(connections, key=lambda connection: connection.since)
+        for connection in oldest[: max(1, self._most // 16)]:
+            connection.abort()
+
+    def _sweep(self) -> None:
+        """Once a second: nothing waits longer than the limits say."""
+        now, limits = time.monotonic(), self._limits
+        for connection in tuple(self._fast):
+            quiet = now - connection.since
+            if quiet > limits.answer and connection.full:
+                connection.abort()
+            elif quiet > limits.head and connection.busy:
+                connection.leave()  # where an incomplete request has its limit
+            elif quiet > limits.idle:
+                connection.close()
+        self._sweeping = self._loop.call_later(_SWEEP, self._sweep)
+
+
+def _descriptors() -> int:
+    """How many files this process may have open, after asking for as many as it can have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else 1 << 20

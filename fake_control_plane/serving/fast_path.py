@@ -1,0 +1,250 @@
+"""One connection of plain HTTP on the event loop's transport: whole small requests, answered as they come, in their order.
+
+It takes what is plain (``heads``) and has no fault. At the first thing that is not, the connection goes to the slow path for good:
+with every byte that was not taken yet, and after every answer before was handed to the kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from fake_control_plane.api import Request
+from fake_control_plane.faults.api import Receipt
+from fake_control_plane.http1 import render
+from fake_control_plane.serving.heads import END, Heads, PlainHead
+from fake_control_plane.serving.rendering import Prepared, marked
+from fake_control_plane.serving.service import Served, Service
+
+Ruled = tuple[Request, Served]
+"""A request and what it is to get."""
+
+_AT_ONCE = 1 << 16
+"""Bytes of answers that are gathered before they are written: then the client has to take some first."""
+
+
+class Port(Protocol):
+    """What a connection knows of its port."""
+
+    service: Service
+    heads: Heads
+    prepared: Prepared
+    flush: Callable[[], None]
+    """Hands the journal to its file: before an answer leaves."""
+    straight_to_slow: bool
+    """Whether no connection takes the fast path: TLS."""
+
+    def opened(self, connection: FastPath) -> None:
+        """A connection was accepted."""
+
+    def over(self, connection: FastPath) -> None:
+        """A connection has ended, or went to the slow path."""
+
+    def take(self, sock: socket.socket, unread: bytes, first: Ruled | None) -> None:
+        """Go on with a connection on the slow path; ``first`` was ruled on already."""
+
+
+class FastPath(asyncio.Protocol):
+    """``since``: when it became quiet, or its incomplete request began, on ``time.monotonic`` in seconds."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._transport: asyncio.Transport
+        self._unread = b""
+        self._leaving = False
+        self._first: Ruled | None = None
+        self.full = False
+        """Whether the client does not take its answers: nothing more is read until it does."""
+        self.since = time.monotonic()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is incomplete, or an answer is not taken yet."""
+        return bool(self._unread) or self.full
+
+    def close(self) -> None:
+        """End it when all that was written is taken."""
+        self._transport.close()
+
+    def abort(self) -> None:
+        """End it now."""
+        self._transport.abort()
+
+    # -- what the event loop calls -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Accepted."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
+        self._port.opened(self)
+        if self._port.straight_to_slow:
+            self.leave()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Ended by whomever, or handed over."""
+        del exc
+        self._port.over(self)
+        if self._first is not None:  # it never came to the slow path
+            _, served = self._first
+            gone = Receipt(
+                delivered=False,
+                evidence="the client closed first",
+                ending="gave-up",
+                waited=time.monotonic() - served.began,
+            )
+            self._port.service.settle(served, gone)
+
+    def eof_received(self) -> bool:
+        """The client will send nothing more: all that it sent is answered, so the transport may close."""
+        return self._leaving  # the slow path sees the FIN again
+
+    def pause_writing(self) -> None:
+        """Too much is written and not taken: nothing more is read until it is."""
+        self.full = True
+        self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        """What was written is taken."""
+        # Not now: asyncio's transport, which calls this, would close once more what is handed over in here.
+        asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self.full = False
+        if self._transport.is_closing():
+            return
+        if self._leaving:
+            self._hand_over()
+            return
+        self._transport.resume_reading()
+        self._serve()
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes: nearly always one whole request, and one that came before."""
+        if self._unread or self._leaving:
+            self._unread += data
+            if not self._leaving:
+                self._serve()
+            return
+        port = self._port
+        self.since = began = time.monotonic()
+        known = port.heads.validates.get(data)
+        if known is not None:
+            key, device = known
+            decided = port.service.validate(key, device, began)
+            if type(decided) is tuple:
+                port.flush()
+                self._transport.write(port.prepared[decided[0]](decided[1]))
+                return
+            if isinstance(decided, Served):
+                at = data.index(END) + len(END)
+                head = port.heads.read(data[:at])
+                assert head is not None  # or the request would not be known
+                self._first = (_request(head, data[at:]), decided)
+                self.leave()
+                return
+        self._unread = data
+        self._serve()
+
+    # -- requests ------------------------------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        """Answer what is there, as far as the client takes it."""
+        while self._unread and not self.full and self._serve_some():
+            pass
+
+    def _serve_some(self) -> bool:
+        """Answer whole requests, up to ``_AT_ONCE`` bytes of answers. False when the rest has to wait, or to leave."""
+        data, port = self._unread, self._port
+        began = time.monotonic()
+        answers: list[bytes] = []
+        size = at = 0
+        plain = whole = True
+        while size < _AT_ONCE and at < len(data):
+            end = data.find(END, at) + len(END)
+            head = port.heads.read(data[at:end]) if end >= len(END) else None
+            if head is None:
+                plain = False
+                break
+            stop = end + head.length
+            if stop > len(data):
+                whole = False
+                break
+            answer = self._answer(head, data[at:stop], end - at, began)
+            at = stop
+            if answer is None:
+                plain = False
+                break
+            answers.append(answer)
+            size += len(answer)
+        if at:
+            self._unread = data[at:]
+            self.since = began
+        if answers:
+            port.flush()
+            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
+        if not plain:
+            self.leave()
+        return plain and whole
+
+    def _answer(self, head: PlainHead, whole: bytes, body_at: int, began: float) -> bytes | None:
+        """The whole response to a whole request; None when a fault is due, which is the slow path's."""
+        port = self._port
+        decided = None
+        body = whole[body_at:]
+        device = ordinary_device(body) if head.validates else None
+        if device is not None:
+            port.heads.keep(whole, head.key, device)
+            decided = port.service.validate(head.key, device, began)
+            if type(decided) is tuple:
+                return port.prepared[decided[0]](decided[1])
+        request = _request(head, body)
+        served = decided if isinstance(decided, Served) else port.service.call(request)
+        if served.fault is not None:
+            self._first = (request, served)
+            return None
+        port.service.settle(served)
+        return render(marked(served.answer))
+
+    # -- handing over --------------------------------------------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """Go to the slow path, as soon as the kernel has all that was written."""
+        if self._leaving or self._transport.is_closing():
+            return
+        self._leaving = True
+        self._transport.pause_reading()
+        self._transport.set_write_buffer_limits(high=0)  # now resume_writing means that nothing is left
+        if not self._transport.get_write_buffer_size():
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """A second descriptor keeps the connection when the transport closes its own."""
+        if self._transport.is_closing():
+            return
+        descriptor = os.dup(self._transport.get_extra_info("socket").fileno())
+        self._transport.abort()
+        first, self._first = self._first, None
+        self._port.take(socket.socket(fileno=descriptor), self._unread, first)
+
+
+def _request(head: PlainHead, body: bytes) -> Request:
+    return Request(method=head.method, target=head.target, headers=head.headers, body=body, host=head.host)
+
+
+def ordinary_device(body: bytes) -> str | None:
+    """The device of an ordinary body; None leaves the body to ``api.parse``, which says what is wrong with it."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    device = value.get("deviceId") if type(value) is dict else None
+    if type(device) is str and len(device) <= _ORDINARY and device.isascii() and " " < device[:1] < "\x7f":
+        return device
+    return None
+
+
+_ORDINARY = 256

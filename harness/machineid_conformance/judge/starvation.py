@@ -1,0 +1,60 @@
+"""Whether a run says more of a busy machine than of the target: then it is run again before anything is said of it.
+
+A target has deadlines of its own. Where the machine is too busy, one can pass although nothing was wrong with the call; what follows is
+what the target does in an outage, and no scenario asked for one. Only what is missing or late can come of that: work that was done
+without a permit was done, and stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from machineid_conformance.judge.api import Case, Observation, Rule
+from machineid_conformance.judge.view import RunView
+from machineid_conformance.trace.events import ControlFailed, EffectAborted, FaultArmed, FaultDelivered
+
+
+def doubt(
+    case: Case, observations: Mapping[str, Observation], rules: Mapping[str, Rule], *, usual_end: str | None
+) -> str | None:
+    """Why this run, if the machine was busy, is to be repeated; None where it stands.
+
+    ``usual_end`` is how the target's other runs with a refusal ended (``run-ended.reason``).
+    """
+    failed = [name for name, observation in observations.items() if observation.findings]
+    if any(not rules[name].by_time for name in failed):
+        return None
+    if failed:
+        return f"{failed[0]} failed by something missing or late"
+    return gave_up(case.view) or _stayed(case, usual_end)
+
+
+def gave_up(view: RunView) -> str | None:
+    """The call or effect on which the target's own deadline passed although nothing was wrong with it, in words."""
+    faulty = {event.call for event in view.events if isinstance(event, FaultDelivered)}
+    armed = next((event.seq for event in view.events if isinstance(event, FaultArmed)), None)
+    for event in view.events:
+        if isinstance(event, ControlFailed) and event.how == "gave-up" and event.call not in faulty:
+            if event.call is None and armed is not None and event.seq > armed:
+                continue  # a connection that a fault of the listener made useless
+            return f"the target gave up a {event.operation} after {event.waited or 0:.1f} s with nothing wrong with it"
+        if isinstance(event, EffectAborted) and event.by == "target":
+            return f"the target gave up effect {event.effect} before it was answered"
+    return None
+
+
+def _stayed(case: Case, usual_end: str | None) -> str | None:
+    """A target that ends on a refusal in its other runs, and was idle in this one: perhaps it had only not got there."""
+    ended = case.view.ended
+    if usual_end == "gone" and ended is not None and ended.reason == "idle" and case.view.refusals:
+        return "the target was idle after the refusal, and ends in its other runs"
+    return None
+
+
+def usual_end(cases: Iterable[Case]) -> str | None:
+    """How most runs with a refusal ended."""
+    ends = [case.view.ended.reason for case in cases if case.view.ended is not None and case.view.refusals]
+    return max(sorted(set(ends)), key=ends.count, default=None)
+
+
+__all__ = ["doubt", "gave_up", "usual_end"]

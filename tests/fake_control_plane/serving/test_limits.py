@@ -1,0 +1,139 @@
+"""What one client can take of a data port: time, memory, connections."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+from typing import Any
+
+from fake_control_plane.serving.limits import Limits
+from tests.fake_control_plane.serving.ports import Loop, on_both_loops, run, serving
+
+NEVER = 1000.0
+
+
+def limits(**given: Any) -> Limits:
+    """Only the given limits can pass within a test."""
+    never = Limits(idle=NEVER, head=NEVER, body_time=NEVER, answer=NEVER, farewell=NEVER)
+    return replace(never, **given)
+
+
+@on_both_loops
+def test_a_quiet_connection_is_closed(loop: Loop) -> None:
+    async def test() -> None:
+        async with serving(limits=limits(idle=0.05)) as running:
+            fast, slow = await running.connect(), await running.connect()
+            slow.send(slow.chunked("allowed"))
+            assert (await slow.response()).status == 200
+            assert await fast.rest() == await slow.rest() == b""
+
+    run(loop, test())
+
+
+@on_both_loops
+def test_a_head_that_does_not_become_complete_is_answered_408(loop: Loop) -> None:
+    async def test() -> None:
+        async with serving(limits=limits(head=0.05)) as running:
+            client = await running.connect()
+            client.send(b"POST /api/v1/devices/validate HTTP/1.1\r\nHost: fa")
+            answer = await client.response()
+            assert (answer.status, answer.json["error"]) == (408, "request_timeout")
+
+    run(loop, test())
+
+
+@on_both_loops
+def test_a_body_that_does_not_become_complete_is_answered_408(loop: Loop) -> None:
+    async def test() -> None:
+        async with serving(limits=limits(head=0.05, body_time=0.05)) as running:
+            for first in (b"", (await running.connect()).chunked("allowed")):
+                client = await running.connect()
+                client.send(first, client.post("validate", "allowed")[:-1])
+                if first:
+                    assert (await client.response()).status == 200
+                answer = await client.response()
+                assert (answer.status, answer.json["error"]) == (408, "request_timeout")
+
+    run(loop, test())
+
+
+@on_both_loops
+def test_a_client_that_takes_no_answers_is_cut_off(loop: Loop) -> None:
+    """What is written for it is bounded meanwhile: nothing more is read of it."""
+
+    async def test() -> None:
+        devices = tuple(f"device-{number}" for number in range(1000))
+        async with serving(devices=devices, limits=limits(answer=0.05)) as running:
+            client = await running.connect()
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            request = client.get("devices/list")
+
+            async def send_without_end() -> None:
+                while True:
+                    client.send(request)
+                    await client.writer.drain()
+
+            with contextlib.suppress(ConnectionError):
+                await send_without_end()
+            assert running.port.connections == 0
+
+    run(loop, test())
+
+
+@on_both_loops
+def test_beyond_the_most_connections_those_go_that_were_quiet_longest(loop: Loop) -> None:
+    async def test() -> None:
+        async with serving(limits=Limits(connections=32)) as running:
+            clients = []
+            for _ in range(32):
+                client = await running.connect()
+                clients.append(client)
+                assert (await client.ask(client.post("validate", "allowed"))).status == 200
+            busy = clients[0]
+            assert (await busy.ask(busy.post("validate", "allowed"))).status == 200
+            more = await running.connect()
+            assert (await more.ask(more.post("validate", "allowed"))).status == 200
+            assert await clients[1].rest() == b""
+            assert await clients[2].rest() == b""
+            assert (await busy.ask(busy.post("validate", "allowed"))).status == 200
+            assert (await clients[3].ask(clients[3].post("validate", "allowed"))).status == 200
+            assert running.port.connections <= 32
+
+    run(loop, test())
+
+
+@on_both_loops
+def test_many_half_requests_leave_room_for_a_whole_one(loop: Loop) -> None:
+    """Slowloris: each opens a request and goes on with it for ever."""
+
+    async def test() -> None:
+        async with serving(limits=Limits(connections=64)) as running:
+            for _ in range(300):
+                client = await running.connect()
+                client.send(b"POST /api/v1/devices/validate HTTP/1.1\r\n")
+                await client.writer.drain()
+            client = await running.connect()
+            answers = [await client.ask(client.post("validate", "allowed")) for _ in range(20)]
+            assert [answer.status for answer in answers] == [200] * 20
+            assert running.port.connections <= 64
+
+    run(loop, test())
+
+
+@on_both_loops
+def test_closing_ends_what_is_quiet_and_lets_a_fault_be_delivered(loop: Loop) -> None:
+    async def test() -> None:
+        async with serving() as running:
+            quiet, waiting = await running.connect(), await running.connect()
+            assert (await quiet.ask(quiet.post("validate", "allowed"))).status == 200
+            running.service.add_fault("slow-body=0.001 total=0.3")
+            waiting.send(waiting.post("validate", "allowed"))
+            begun = await waiting.reader.readexactly(20)  # the fault is being delivered
+            closing = asyncio.create_task(running.port.close())
+            assert b'"allowed": true' in begun + await waiting.rest()
+            await closing
+            assert await quiet.rest() == b""
+            assert running.port.connections == 0
+
+    run(loop, test())
