@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import resource
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import httpx
 
 from fake_control_plane.client import AsyncClient
 from fake_control_plane.serving.server import Opened, Server, Settings
@@ -35,6 +38,19 @@ async def running(**settings: Any) -> AsyncIterator[Running]:
             yield Running(server=server, opened=opened, client=client)
     finally:
         await server.close()
+
+
+def with_server(test: Callable[[Running, httpx.AsyncClient], Awaitable[None]], **settings: Any) -> None:
+    """Run a test in the event loop of a server, with a bare HTTP client of its admin port."""
+
+    async def go() -> None:
+        async with (
+            running(**settings) as server,
+            httpx.AsyncClient(base_url=server.opened.admin_url, trust_env=False, timeout=30) as http,
+        ):
+            await test(server, http)
+
+    asyncio.run(go())
 
 
 @contextmanager
