@@ -83,7 +83,7 @@ def test_a_run_under_one_environment_is_replayed_alone(tmp_path: Path) -> None:
     done = subprocess.run(
         [*CLI, "replay", wanted, f"--report={tmp_path / 'report'}"],
         cwd=tmp_path / "project",
-        env=clean_environment(),
+        env={**clean_environment(), "COLUMNS": "200"},  # a line is cut to the terminal's width
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

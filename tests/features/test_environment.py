@@ -45,7 +45,7 @@ def test_each_table_of_bypass_env_is_tried(tmp_path: Path) -> None:
 def test_variants_must_have_one_policy(tmp_path: Path, other: str, status: str) -> None:
     keys = f'''
     env = {{ PATIENCE = "3" }}
-    variants = [ {{ SWITCH = "shut" }}, {{ SWITCH = "{other}" }} ]
+    variants = [ {{ SWITCH = "shut" }}, {{ SWITCH = "{other}", REGION = "two" }} ]
     '''
     config = configure(tmp_path / "target", keys, program=SWITCH)
     judged = judge(config, scenarios=("policy-variants",), options=("--boundary", "2"))

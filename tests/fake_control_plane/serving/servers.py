@@ -55,7 +55,7 @@ def with_server(test: Callable[[Running, httpx.AsyncClient], Awaitable[None]], *
 
 @contextmanager
 def process(*arguments: str) -> Iterator[dict[str, Any]]:
-    """``fake-control-plane serve`` on free ports, until the block ends; what it says when it is ready."""
+    """``fake-control-plane serve`` on free ports, until the block ends; what it says when it is ready, and its ``pid``."""
     reading, writing = os.pipe()
     command = [sys.executable, "-m", "fake_control_plane.cli", "serve", "--port", "0", "--admin-port", "0"]
     server = subprocess.Popen(
@@ -66,7 +66,7 @@ def process(*arguments: str) -> Iterator[dict[str, Any]]:
         with os.fdopen(reading, encoding="utf-8") as ready:
             line = ready.readline()
         assert line, f"serve ended with {server.wait(30)} before it was ready"
-        yield json.loads(line)
+        yield {**json.loads(line), "pid": server.pid}
         server.terminate()
         assert server.wait(30) == 0
     finally:
