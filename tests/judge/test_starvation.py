@@ -3,6 +3,7 @@ from __future__ import annotations
 from machineid_conformance.judge.api import Finding, Observation
 from machineid_conformance.judge.registry import rules
 from machineid_conformance.judge.starvation import doubt, gave_up, usual_end
+from machineid_conformance.trace.events import ConnectionOpened
 from tests.judge._traces import Trace
 
 KNOWN = rules()
@@ -18,6 +19,17 @@ def test_a_call_given_up_with_nothing_wrong_is_in_doubt() -> None:
     trace = working().ask().lose("gave-up", waited=2.0).exit(1).end()
     said = doubt(trace.case(), {"stop/exits": PASSED}, KNOWN, usual_end=None)
     assert said == "the target gave up a validate after 2.0 s with nothing wrong with it"
+
+
+def test_a_call_cancelled_at_once_was_not_waited_for() -> None:
+    trace = working().ask().lose("gave-up", waited=0.1).exit(1).end()
+    assert gave_up(trace.case().view) is None
+
+
+def test_a_call_that_waited_for_the_harness_from_its_accept_on() -> None:
+    trace = working().add(ConnectionOpened(connection=9, instance=1, host="machineid.io", port=443)).wait(2.0)
+    trace.ask(connection=9).lose("gave-up", waited=0.1).exit(1).end()
+    assert "after 2.2 s" in (gave_up(trace.case().view) or "")
 
 
 def test_a_call_given_up_under_a_fault_is_what_was_wanted() -> None:

@@ -11,7 +11,18 @@ from collections.abc import Iterable, Mapping
 
 from machineid_conformance.judge.api import Case, Observation, Rule
 from machineid_conformance.judge.view import RunView
-from machineid_conformance.trace.events import ControlFailed, EffectAborted, FaultArmed, FaultDelivered
+from machineid_conformance.trace.events import (
+    ConnectionOpened,
+    ControlFailed,
+    ControlRequest,
+    EffectAborted,
+    EffectStarted,
+    FaultArmed,
+    FaultDelivered,
+)
+
+PATIENCE = 0.5
+"""Target seconds: who gives up sooner did not wait for an answer (a deny cancels the other calls of one that does several at a time)."""
 
 
 def doubt(
@@ -33,13 +44,26 @@ def gave_up(view: RunView) -> str | None:
     """The call or effect on which the target's own deadline passed although nothing was wrong with it, in words."""
     faulty = {event.call for event in view.events if isinstance(event, FaultDelivered)}
     armed = next((event.seq for event in view.events if isinstance(event, FaultArmed)), None)
+    began: dict[tuple[str, int | None], float] = {}
     for event in view.events:
-        if isinstance(event, ControlFailed) and event.how == "gave-up" and event.call not in faulty:
+        if isinstance(event, ConnectionOpened):
+            began["connection", event.connection] = event.at
+        elif isinstance(event, ControlRequest):
+            # Its first request may have waited, with its connection, for the harness: from the accept on. Later ones from themselves.
+            began["call", event.call] = began.pop(("connection", event.connection), event.at)
+        elif isinstance(event, EffectStarted):
+            began["effect", event.effect] = event.at
+        elif isinstance(event, ControlFailed) and event.how == "gave-up" and event.call not in faulty:
             if event.call is None and armed is not None and event.seq > armed:
                 continue  # a connection that a fault of the listener made useless
-            return f"the target gave up a {event.operation} after {event.waited or 0:.1f} s with nothing wrong with it"
-        if isinstance(event, EffectAborted) and event.by == "target":
-            return f"the target gave up effect {event.effect} before it was answered"
+            key = ("connection", event.connection) if event.call is None else ("call", event.call)
+            waited = max(event.waited or 0.0, event.at - began.get(key, event.at))
+            if waited >= PATIENCE:
+                return f"the target gave up a {event.operation} after {waited:.1f} s with nothing wrong with it"
+        elif isinstance(event, EffectAborted) and event.by == "target":
+            waited = event.at - began.get(("effect", event.effect), event.at)
+            if waited >= PATIENCE:
+                return f"the target gave up effect {event.effect} after {waited:.1f} s, before it was answered"
     return None
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from subprocess import PIPE, Popen
 from typing import cast
 

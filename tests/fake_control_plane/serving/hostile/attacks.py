@@ -16,9 +16,8 @@ import ssl
 import struct
 import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -104,6 +103,13 @@ class Attacker:
         if self.counts[what] >= self._order.connections:
             self.under_way.set()
 
+    async def _send(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        writer.write(data)
+        await asyncio.sleep(0)  # uvloop writes when the loop turns, and only then knows that there is no room
+        async with asyncio.timeout(30):
+            await writer.drain()
+        self.counts["bytes"] += len(data)
+
     async def _fuzz(self, chance: Random) -> None:
         data = hostile.fuzzed(chance, self._order.key)
         async with self._connected(handshake=chance.random() < 0.8) as (reader, writer):
@@ -131,10 +137,7 @@ class Attacker:
             reading = asyncio.create_task(read()) if reads else None
             try:
                 while True:
-                    writer.write(many)
-                    async with asyncio.timeout(30):
-                        await writer.drain()
-                    self.counts["bytes"] += len(many)
+                    await self._send(writer, many)
             finally:
                 self._many_are(-1, "flooding")
                 if reading is not None:
@@ -169,10 +172,7 @@ class Attacker:
             self._many_are(1, "uploading")
             try:
                 for _ in range(GIGABYTE // len(PIECE)):
-                    writer.write(piece)
-                    async with asyncio.timeout(30):
-                        await writer.drain()
-                    self.counts["bytes"] += len(piece)
+                    await self._send(writer, piece)
             finally:
                 self._many_are(-1, "uploading")
 
