@@ -25,8 +25,10 @@ conformance: $(VENV)/installed
 		status=$$?; test $$status -eq 1 || { echo "expected exit code 1 (non-conforming), got $$status" >&2; exit 1; }
 	@echo "As expected: worker is conforming, careless-worker is not."
 
+# The kill matrix goes by itself: it fills the cores, and what it judges has deadlines.
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/matrix
+	$(BIN)/python -m pytest tests/matrix
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
