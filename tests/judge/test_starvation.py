@@ -18,7 +18,9 @@ def working() -> Trace:
 def test_a_call_given_up_with_nothing_wrong_is_in_doubt() -> None:
     trace = working().ask().lose("gave-up", waited=2.0).exit(1).end()
     said = doubt(trace.case(), {"stop/exits": PASSED}, KNOWN, usual_end=None)
-    assert said == "the target gave up a validate after 2.0 s with nothing wrong with it"
+    assert said is not None
+    assert said.words == "the target gave up a validate after 2.0 s with nothing wrong with it"
+    assert said.kind == ("in", "literal")
 
 
 def test_a_call_cancelled_at_once_was_not_waited_for() -> None:
@@ -46,7 +48,9 @@ def test_what_was_done_was_done_however_busy_the_machine() -> None:
 
 def test_what_is_missing_or_late_is_in_doubt() -> None:
     trace = working().deny().exit(1).end()
-    assert doubt(trace.case(), {"restore/resumes": FAILED}, KNOWN, usual_end=None) is not None
+    said = doubt(trace.case(), {"restore/resumes": FAILED, "stop/exits": PASSED}, KNOWN, usual_end=None)
+    assert said is not None
+    assert said.kind == ("restore/resumes",)
     assert doubt(trace.case(), {"restore/resumes": PASSED}, KNOWN, usual_end=None) is None
 
 

@@ -22,6 +22,7 @@ from machineid_conformance.engine.unmatched import unmatched_rules
 from machineid_conformance.judge import starvation, verdict
 from machineid_conformance.judge.api import Baseline, Case, Observation, Rule
 from machineid_conformance.judge.baseline import build
+from machineid_conformance.judge.starvation import Doubt
 from machineid_conformance.judge.view import RunView
 from machineid_conformance.scenario.model import Scenario
 from machineid_conformance.scenario.needs import missing
@@ -68,7 +69,10 @@ class TargetSession:
     pressure: dict[str, float] = field(
         default_factory=dict
     )  # by run: the share of its time in which a core was waited for
-    repeated: dict[str, int] = field(default_factory=dict)  # by run: how often it was run again
+    repeating: asyncio.Lock = field(default_factory=asyncio.Lock)
+    confirmed: set[tuple[str, ...]] = field(
+        default_factory=set
+    )  # doubts that a repeat has shown to be the target's own doing
     left_out: dict[str, str] = field(default_factory=dict)
     planned: dict[str, int] | None = None  # runs by scenario; None until the baseline is known
     complete: bool = True
@@ -182,17 +186,26 @@ class TargetSession:
     async def _run_and_judge(self, plan: PlannedRun) -> None:
         judged = self._judged(await self._execute(plan))
         for n in range(1, REPEATS + 1):
-            doubt = starvation.doubt(
-                judged.case,
-                judged.observations,
-                self.rules,
-                usual_end=starvation.usual_end(other.case for other in self.judged.values()),
-            )
-            if doubt is None or self.pressure[plan.id] < pressure.BUSY:
+            doubt = self._doubt(judged)
+            if doubt is None or self.pressure[plan.id] < pressure.BUSY or doubt.kind in self.confirmed:
                 break
-            self._say_repeated(judged.ran, doubt, n)
-            judged = self._judged(await self._execute(plan, alone=True))
+            async with self.repeating:  # one at a time: what one confirms spares the others
+                if doubt.kind in self.confirmed:
+                    break
+                self._say_repeated(judged.ran, doubt.words, n)
+                judged = self._judged(await self._execute(plan, alone=True))
+                again = self._doubt(judged)
+                if again is not None and again.kind == doubt.kind:
+                    self.confirmed.add(doubt.kind)
         self._tell(judged)
+
+    def _doubt(self, judged: Judged) -> Doubt | None:
+        return starvation.doubt(
+            judged.case,
+            judged.observations,
+            self.rules,
+            usual_end=starvation.usual_end(other.case for other in self.judged.values()),
+        )
 
     async def _execute_baseline(self, plan: PlannedRun) -> Ran:
         """What every other run is compared with must not be a busy machine's."""
@@ -214,7 +227,6 @@ class TargetSession:
             f"{ran.run.id} is run again: {doubt}, while for {share:.0%} of its time something waited for a core of this machine; "
             f"its trace is {kept.relative_to(self.session.report).as_posix()}"
         )
-        self.repeated[ran.run.id] = n
         self.emit(Message(kind="notice", payload={"target": self.target.name, "text": text}))
 
     # -- one run ---------------------------------------------------------------------------------------------------------

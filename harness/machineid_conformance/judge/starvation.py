@@ -8,6 +8,7 @@ without a permit was done, and stands.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from machineid_conformance.judge.api import Case, Observation, Rule
 from machineid_conformance.judge.view import RunView
@@ -25,9 +26,19 @@ PATIENCE = 0.5
 """Target seconds: who gives up sooner did not wait for an answer (a deny cancels the other calls of one that does several at a time)."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """``words`` say why a run is doubted; two runs with the same ``kind`` are doubted for the same: what a repeat confirms of one holds for
+    the other.
+    """
+
+    kind: tuple[str, ...]
+    words: str
+
+
 def doubt(
     case: Case, observations: Mapping[str, Observation], rules: Mapping[str, Rule], *, usual_end: str | None
-) -> str | None:
+) -> Doubt | None:
     """Why this run, if the machine was busy, is to be repeated; None where it stands.
 
     ``usual_end`` is how the target's other runs with a refusal ended (``run-ended.reason``).
@@ -36,8 +47,9 @@ def doubt(
     if any(not rules[name].by_time for name in failed):
         return None
     if failed:
-        return f"{failed[0]} failed by something missing or late"
-    return gave_up(case.view) or _stayed(case, usual_end)
+        return Doubt(kind=tuple(failed), words=f"{failed[0]} failed by something missing or late")
+    words = gave_up(case.view) or _stayed(case, usual_end)
+    return None if words is None else Doubt(kind=("in", case.view.started.scenario), words=words)
 
 
 def gave_up(view: RunView) -> str | None:
@@ -81,4 +93,4 @@ def usual_end(cases: Iterable[Case]) -> str | None:
     return max(sorted(set(ends)), key=ends.count, default=None)
 
 
-__all__ = ["doubt", "gave_up", "usual_end"]
+__all__ = ["Doubt", "doubt", "gave_up", "usual_end"]
