@@ -25,9 +25,9 @@ conformance: $(VENV)/installed
 		status=$$?; test $$status -eq 1 || { echo "expected exit code 1 (non-conforming), got $$status" >&2; exit 1; }
 	@echo "As expected: worker is conforming, careless-worker is not."
 
-# The kill matrix goes by itself: it fills the cores, and what it judges has deadlines.
+# The kill matrix goes by itself: it fills the cores, and what it judges has deadlines. tests/dilation is of a part that nothing uses yet.
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/matrix
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/matrix --ignore tests/dilation
 	$(BIN)/python -m pytest tests/matrix
 
 lint: $(VENV)/installed-test

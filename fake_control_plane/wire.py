@@ -75,6 +75,7 @@ class Wire:
         self._writers: list[asyncio.Future[None]] = []
         self._taken = asyncio.Event()
         self._finished = False
+        self._draining = False
         self._closed = False
         self.alert: str | None = None
         """The name of the alert that ended this connection, once there was one."""
@@ -203,7 +204,10 @@ class Wire:
             # A client that sends head and body apart without TCP_NODELAY waits for this ACK: 40 ms when it is delayed.
             with contextlib.suppress(OSError):
                 self._sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        if self._tls is not None:
+        if self._draining:
+            if not data:
+                self._ending = "fin"
+        elif self._tls is not None:
             if data:
                 self._incoming.write(data)
             else:
@@ -372,9 +376,12 @@ class Wire:
         turn our FIN into a reset, and the client may lose the answer).
         """
         self.half_close()
+        self._buffer.clear()
+        self._draining = (
+            True  # nobody reads it: it is not decrypted, and OpenSSL takes no data any more after close_notify
+        )
         try:
             while self._ending is None and not self._closed:
-                self._buffer.clear()
                 await self._readable()
                 self._read_once()
         finally:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import resource
 import socket
 import time
+from collections.abc import Callable
 
 from fake_control_plane.serving.addresses import bound
 from fake_control_plane.serving.fast_path import FastPath, Ruled
@@ -20,10 +22,14 @@ from fake_control_plane.serving.rendering import decisions
 from fake_control_plane.serving.service import Change, Service
 from fake_control_plane.serving.slow_path import SlowPath
 from fake_control_plane.serving.tls import Certificates
+from fake_control_plane.serving.turns import Turns
 from fake_control_plane.wire import Wire
 
 _SWEEP = 1.0
 _BACKLOG = 4096
+_AT_ONCE = 16
+"""Connections accepted in one turn of the event loop: a millisecond."""
+
 _SPARE_DESCRIPTORS = 128
 """Left to everything that is no connection."""
 
@@ -40,17 +46,18 @@ class DataPort:
         limits: Limits | None = None,
     ) -> None:
         self.service = service
-        self.flush = service.journal.flush
-        self.heads = Heads()
+        self.send: Callable[[asyncio.Transport, bytes], None] = self._send_later if service.journal.in_file else _send
+        self.turns = Turns()
         self.prepared = decisions(service.dialect)
-        self.straight_to_slow = tls is not None
         self._tls = tls
         self._limits = limits or Limits()
-        self._most = min(self._limits.connections, _descriptors() - _SPARE_DESCRIPTORS)
+        self.heads = Heads(self._limits.head_size)
+        self._most = max(1, min(self._limits.connections, _descriptors() - _SPARE_DESCRIPTORS))
         self._loop = asyncio.get_running_loop()
+        self._owed: list[tuple[asyncio.Transport, bytes]] = []
+        self._delivery: asyncio.Handle | None = None
         self._sockets = sockets
         self._addresses = [(sock.family, sock.getsockname()) for sock in sockets]
-        self._servers: list[asyncio.Server] = []
         self._fast: set[FastPath] = set()
         self._slow: dict[SlowPath, asyncio.Task[None]] = {}
         self._beginnings: set[asyncio.Task[None]] = set()
@@ -65,6 +72,16 @@ class DataPort:
         return name[0], name[1]
 
     @property
+    def narrow(self) -> str | None:
+        """What keeps it from as many connections as its limits allow, for people; None: nothing."""
+        if self._most >= self._limits.connections:
+            return None
+        return (
+            f"this process may have {_descriptors()} files open, so that only {self._most} connections are kept instead of "
+            f"{self._limits.connections}: raise the hard limit (ulimit -Hn) for more"
+        )
+
+    @property
     def connections(self) -> int:
         """How many are open."""
         return len(self._fast) + len(self._slow)
@@ -74,9 +91,7 @@ class DataPort:
         if self.service.refusing:
             self._shut()
         else:
-            for sock in self._sockets:
-                sock.listen(_BACKLOG)
-            await self._accept(self._sockets)
+            self._accept(self._sockets)
         self._sweeping = self._loop.call_later(_SWEEP, self._sweep)
 
     async def close(self, *, within: float = 5.0) -> None:
@@ -85,6 +100,8 @@ class DataPort:
         if self._sweeping is not None:
             self._sweeping.cancel()
         self._shut()
+        if self._beginnings:
+            await asyncio.wait(self._beginnings)
         self._retire()
         if self._slow:
             await asyncio.wait(self._slow.values(), timeout=within)
@@ -97,38 +114,56 @@ class DataPort:
     # -- listening -----------------------------------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        """Bind and listen at once, so that no connect is refused any more; accepting begins with the loop's next turn.
+        """Bind and listen at once, so that no connect is refused any more.
 
         Raises:
             OSError: the address was taken in the meantime.
         """
         with contextlib.ExitStack() as stack:
             sockets = [stack.enter_context(bound(family, address)) for family, address in self._addresses]
-            for sock in sockets:
-                sock.listen(_BACKLOG)
+            self._accept(sockets)
             stack.pop_all()
         self._sockets = sockets
-        beginning = self._loop.create_task(self._accept(sockets))
-        self._beginnings.add(beginning)
-        beginning.add_done_callback(self._beginnings.discard)
 
-    async def _accept(self, sockets: list[socket.socket]) -> None:
+    def _accept(self, sockets: list[socket.socket]) -> None:
         for sock in sockets:
-            if self._sockets is not sockets:
-                return  # shut again in the meantime
-            server = await self._loop.create_server(lambda: FastPath(self), sock=sock, backlog=_BACKLOG)
-            if self._sockets is sockets:
-                self._servers.append(server)
+            sock.setblocking(False)
+            sock.listen(_BACKLOG)
+        for sock in sockets:
+            self._loop.add_reader(sock, self._take_some, sock)
+
+    def _take_some(self, listening: socket.socket) -> None:
+        """Accept a few of those that wait. A loop's own server accepts all of them in one turn: in a storm of connects it does nothing
+        else.
+        """
+        for _ in range(_AT_ONCE):
+            try:
+                sock, _ = listening.accept()
+            except OSError as error:
+                if error.errno in (errno.EMFILE, errno.ENFILE):
+                    self._make_room()
+                return
+            sock.setblocking(False)
+            if self._tls is not None:
+                self.take(sock, b"", None)
             else:
-                server.close()
+                beginning = self._loop.create_task(self._begin(sock))
+                self._beginnings.add(beginning)
+                beginning.add_done_callback(self._beginnings.discard)
+        if self.connections > self._most:
+            self._make_room()
+
+    async def _begin(self, sock: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: FastPath(self), sock)
+        except OSError:  # the client is gone already
+            sock.close()
 
     def _shut(self) -> None:
         """Close the listening sockets: a connect is refused, and one that waits to be accepted is reset."""
-        servers, self._servers = self._servers, []
         sockets, self._sockets = self._sockets, []
-        for server in servers:
-            server.close()
         for sock in sockets:
+            self._loop.remove_reader(sock)
             sock.close()
 
     def _changed(self, change: Change) -> None:
@@ -150,6 +185,23 @@ class DataPort:
         if self.connections > self._most:
             self._make_room()
 
+    def _send_later(self, transport: asyncio.Transport, data: bytes) -> None:
+        """All calls of one turn of the loop are journaled with one write, and then answered."""
+        self._owed.append((transport, data))
+        if self._delivery is None:
+            self._delivery = self._loop.call_soon(self.deliver)
+
+    def deliver(self) -> None:
+        """Send what waits for the journal."""
+        if self._delivery is None:
+            return
+        self._delivery.cancel()
+        self._delivery = None
+        self.service.journal.flush()
+        owed, self._owed = self._owed, []
+        for transport, data in owed:
+            transport.write(data)  # one that is closed by now takes it for nothing
+
     def over(self, connection: FastPath) -> None:
         """A connection has ended, or went to the slow path."""
         self._fast.discard(connection)
@@ -158,7 +210,7 @@ class DataPort:
         """Go on with a connection on the slow path; ``first`` was ruled on already."""
         wire = Wire(sock)
         wire.unread(unread)
-        slow = SlowPath(wire, self.service, self._limits, self._tls)
+        slow = SlowPath(wire, self.service, self._limits, self.turns, self._tls)
         task = self._slow[slow] = self._loop.create_task(slow.serve(first))
         task.add_done_callback(lambda _: self._slow.pop(slow, None))
 
@@ -188,6 +240,10 @@ class DataPort:
             elif quiet > limits.idle:
                 connection.close()
         self._sweeping = self._loop.call_later(_SWEEP, self._sweep)
+
+
+def _send(transport: asyncio.Transport, data: bytes) -> None:
+    transport.write(data)
 
 
 def _descriptors() -> int:

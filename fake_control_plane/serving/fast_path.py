@@ -20,6 +20,7 @@ from fake_control_plane.http1 import render
 from fake_control_plane.serving.heads import END, Heads, PlainHead
 from fake_control_plane.serving.rendering import Prepared, marked
 from fake_control_plane.serving.service import Served, Service
+from fake_control_plane.serving.turns import REQUESTS, Turns
 
 Ruled = tuple[Request, Served]
 """A request and what it is to get."""
@@ -34,10 +35,12 @@ class Port(Protocol):
     service: Service
     heads: Heads
     prepared: Prepared
-    flush: Callable[[], None]
-    """Hands the journal to its file: before an answer leaves."""
-    straight_to_slow: bool
-    """Whether no connection takes the fast path: TLS."""
+    turns: Turns
+    send: Callable[[asyncio.Transport, bytes], None]
+    """Sends answers, once the journal of their calls is in its file."""
+
+    def deliver(self) -> None:
+        """Send now what waits for the journal."""
 
     def opened(self, connection: FastPath) -> None:
         """A connection was accepted."""
@@ -57,6 +60,7 @@ class FastPath(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._unread = b""
         self._leaving = False
+        self._waiting = False  # for its turn: nothing more is read until then
         self._first: Ruled | None = None
         self.full = False
         """Whether the client does not take its answers: nothing more is read until it does."""
@@ -69,6 +73,7 @@ class FastPath(asyncio.Protocol):
 
     def close(self) -> None:
         """End it when all that was written is taken."""
+        self._port.deliver()
         self._transport.close()
 
     def abort(self) -> None:
@@ -81,8 +86,6 @@ class FastPath(asyncio.Protocol):
         """Accepted."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass of it
         self._port.opened(self)
-        if self._port.straight_to_slow:
-            self.leave()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Ended by whomever, or handed over."""
@@ -100,6 +103,7 @@ class FastPath(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client will send nothing more: all that it sent is answered, so the transport may close."""
+        self._port.deliver()
         return self._leaving  # the slow path sees the FIN again
 
     def pause_writing(self) -> None:
@@ -119,8 +123,9 @@ class FastPath(asyncio.Protocol):
         if self._leaving:
             self._hand_over()
             return
-        self._transport.resume_reading()
-        self._serve()
+        if not self._waiting:
+            self._transport.resume_reading()
+            self._serve()
 
     def data_received(self, data: bytes) -> None:
         """Some bytes: nearly always one whole request, and one that came before."""
@@ -136,8 +141,7 @@ class FastPath(asyncio.Protocol):
             key, device = known
             decided = port.service.validate(key, device, began)
             if type(decided) is tuple:
-                port.flush()
-                self._transport.write(port.prepared[decided[0]](decided[1]))
+                port.send(self._transport, port.prepared[decided[0]](decided[1]))
                 return
             if isinstance(decided, Served):
                 at = data.index(END) + len(END)
@@ -152,19 +156,32 @@ class FastPath(asyncio.Protocol):
     # -- requests ------------------------------------------------------------------------------------------------------------
 
     def _serve(self) -> None:
-        """Answer what is there, as far as the client takes it."""
-        while self._unread and not self.full and self._serve_some():
-            pass
+        """Answer what is there: some of it now, the rest when it is this connection's turn again."""
+        if self._unread and not self.full and not self._waiting and self._serve_some():
+            self._waiting = True
+            self._transport.pause_reading()
+            self._port.turns.later(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._waiting = False
+        if self.full or self._leaving or self._transport.is_closing():
+            return
+        self._serve()
+        if not (self._waiting or self.full or self._leaving):
+            self._transport.resume_reading()
 
     def _serve_some(self) -> bool:
-        """Answer whole requests, up to ``_AT_ONCE`` bytes of answers. False when the rest has to wait, or to leave."""
+        """Answer whole requests, ``REQUESTS`` of them, up to ``_AT_ONCE`` bytes of answers. Whether there may be more of them."""
         data, port = self._unread, self._port
         began = time.monotonic()
         answers: list[bytes] = []
         size = at = 0
         plain = whole = True
-        while size < _AT_ONCE and at < len(data):
+        while size < _AT_ONCE and at < len(data) and len(answers) < REQUESTS:
             end = data.find(END, at) + len(END)
+            if end < len(END) and len(data) - at <= port.heads.limit:
+                whole = False
+                break
             head = port.heads.read(data[at:end]) if end >= len(END) else None
             if head is None:
                 plain = False
@@ -184,11 +201,10 @@ class FastPath(asyncio.Protocol):
             self._unread = data[at:]
             self.since = began
         if answers:
-            port.flush()
-            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
+            port.send(self._transport, answers[0] if len(answers) == 1 else b"".join(answers))
         if not plain:
             self.leave()
-        return plain and whole
+        return plain and whole and at < len(data)
 
     def _answer(self, head: PlainHead, whole: bytes, body_at: int, began: float) -> bytes | None:
         """The whole response to a whole request; None when a fault is due, which is the slow path's."""
@@ -216,6 +232,7 @@ class FastPath(asyncio.Protocol):
         if self._leaving or self._transport.is_closing():
             return
         self._leaving = True
+        self._port.deliver()
         self._transport.pause_reading()
         self._transport.set_write_buffer_limits(high=0)  # now resume_writing means that nothing is left
         if not self._transport.get_write_buffer_size():

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import httptools
 
-from fake_control_plane.http1 import HEAD_LIMIT
 from fake_control_plane.serving.service import VALIDATE
 
 END = b"\r\n\r\n"
@@ -39,9 +38,12 @@ class PlainHead:
 
 
 class Heads:
-    """The tables: at most ``_KEPT`` heads, and whole validates, of at most ``_LONGEST`` bytes each. A full one is emptied."""
+    """``limit``: bytes of a head. The tables: at most ``_KEPT`` heads, and whole validates, of at most ``_LONGEST`` bytes each; a full one
+    is emptied.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
         self._known: dict[bytes, PlainHead | None] = {}
         self.validates: dict[bytes, tuple[str, str]] = {}
         """Whole requests, head and body, that are a POST validate: the key and the device. What they get is decided each time."""
@@ -58,7 +60,7 @@ class Heads:
         try:
             return self._known[head]
         except KeyError:
-            plain = _read(head) if len(head) <= HEAD_LIMIT else None
+            plain = _read(head) if len(head) <= self.limit else None
             if len(head) <= _LONGEST:
                 if len(self._known) >= _KEPT:
                     self._known.clear()

@@ -150,6 +150,11 @@ class Journal:
             self._wake()
         return number
 
+    @property
+    def in_file(self) -> bool:
+        """Whether there is a file: then ``flush`` comes before an answer leaves."""
+        return self._file is not None
+
     def flush(self) -> None:
         """Hand what was recorded to the operating system, before it is acknowledged to anybody.
 
@@ -256,6 +261,18 @@ def entry_of(number: int, row: Row) -> Entry:
 def render(number: int, row: Row) -> str:
     """The entry as one line of JSON, without the line's end: ``Entry.to_json``, three times as fast."""
     at, kind, org, operation, device, status, decision, code, request_id, rule, ending, waited, detail = row
+    if (
+        (ending == "answered" and operation == "validate")
+        and (org and device and decision and code and request_id)
+        and (rule is None and detail is None)
+    ):
+        # Nearly all of them, in half the time: only these two can have anything in them that JSON has to escape.
+        return (
+            f'{{"number":{number},"time":{at!r},"kind":"{kind}","org":"{org}","operation":"validate",'
+            f'"device":{encode_basestring_ascii(device)},"status":{status},"decision":"{decision}",'
+            f'"code":{encode_basestring_ascii(code)},"request_id":"{request_id}","rule":null,"ending":"answered",'
+            f'"waited":{waited!r},"detail":null}}'
+        )
     return (
         f'{{"number":{number},"time":{at!r},"kind":"{kind}","org":{_text(org)},"operation":{_text(operation)},'
         f'"device":{_text(device)},"status":{"null" if status is None else status},'

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """``body`` in bytes, times in seconds.
+    """``head_size``, ``body`` in bytes: what a call needs and ten times more, for reading a large one keeps all others waiting. Times in
+    seconds.
 
     ``idle``: between two requests on a connection. ``head``: from a request's first byte until its head is complete. ``body_time``:
     from there until it is complete. ``answer``: until the client has taken an answer. ``farewell``: until it closes when we have.
     ``connections``: at a time; beyond them those that were quiet longest are closed.
     """
 
-    body: int = 1 << 20
+    head_size: int = 1 << 14
+    body: int = 1 << 14
     idle: float = 75.0
     head: float = 10.0
     body_time: float = 60.0

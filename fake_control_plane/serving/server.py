@@ -15,6 +15,7 @@ import uvicorn
 
 from fake_control_plane.org import Reason
 from fake_control_plane.serving.addresses import bind, is_loopback, url
+from fake_control_plane.serving.admin import dashboard
 from fake_control_plane.serving.admin.access import Access
 from fake_control_plane.serving.admin.application import build
 from fake_control_plane.serving.admin.held import Held
@@ -128,7 +129,8 @@ class Server:
             "base_url": opened.base_url,
             "admin_url": opened.admin_url,
         }
-        application = build(Held(service=service, tally=tally, store=store, about=about), access)
+        held = Held(service=service, tally=tally, store=store, about=about)
+        application = build(held, access, more_routes=dashboard.routes())
         await _serve_admin(stack, application, admin_sockets, service)
         return opened
 

@@ -20,6 +20,7 @@ from fake_control_plane.serving.limits import Limits
 from fake_control_plane.serving.rendering import marked
 from fake_control_plane.serving.service import Served, Service
 from fake_control_plane.serving.tls import Certificates
+from fake_control_plane.serving.turns import Turns
 from fake_control_plane.wire import HandshakeFailed, Wire
 
 _WORDS = {400: "bad_request", 408: "request_timeout", 413: "body_too_large", 431: "head_too_large"}
@@ -70,8 +71,11 @@ class ServedExchange(WireExchange):
 class SlowPath:
     """``tls``: the handshake comes first."""
 
-    def __init__(self, wire: Wire, service: Service, limits: Limits, tls: Certificates | None = None) -> None:
+    def __init__(
+        self, wire: Wire, service: Service, limits: Limits, turns: Turns, tls: Certificates | None = None
+    ) -> None:
         self._wire = wire
+        self._turns = turns
         self._service = service
         self._limits = limits
         self._tls = tls
@@ -100,9 +104,10 @@ class SlowPath:
                 request, served = first
                 if not await self._answer(request, served, close=False, head_only=False):
                     return
-            reader = RequestReader(self._wire)
+            reader = RequestReader(self._wire, head_limit=self._limits.head_size)
             while await self._serve_request(reader):
-                pass
+                if reader.pending:
+                    await self._turns.turn()
         except (ClientGone, TimeoutError):
             pass
         finally:
@@ -231,6 +236,7 @@ class SlowPath:
                     )
                     await self._farewell()
                     return False
+                await self._turns.turn()  # a handshake is a millisecond of reckoning
                 await wire.start_tls(tls.context(flaw))
         except HandshakeFailed as failed:
             self._receipt("gave-up", f"the client ended the handshake: {failed}")

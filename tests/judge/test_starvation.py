@@ -16,11 +16,11 @@ def working() -> Trace:
 
 
 def test_a_call_given_up_with_nothing_wrong_is_in_doubt() -> None:
-    trace = working().ask().lose("gave-up", waited=2.0).exit(1).end()
+    trace = Trace("stop/exits").spawn().register().allow().effect().ask().lose("gave-up", waited=2.0).exit(1).end()
     said = doubt(trace.case(), {"stop/exits": PASSED}, KNOWN, usual_end=None)
     assert said is not None
     assert said.words == "the target gave up a validate after 2.0 s with nothing wrong with it"
-    assert said.kind == ("in", "literal")
+    assert said.kind == ("in", "stop/exits")
 
 
 def test_a_call_cancelled_at_once_was_not_waited_for() -> None:

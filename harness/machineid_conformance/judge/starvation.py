@@ -49,7 +49,7 @@ def doubt(
     if failed:
         return Doubt(kind=tuple(failed), words=f"{failed[0]} failed by something missing or late")
     words = gave_up(case.view) or _stayed(case, usual_end)
-    return None if words is None else Doubt(kind=("in", case.view.started.scenario), words=words)
+    return None if words is None else Doubt(kind=("in", *case.view.started.rules), words=words)
 
 
 def gave_up(view: RunView) -> str | None:

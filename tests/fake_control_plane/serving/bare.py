@@ -18,7 +18,9 @@ import uvloop
 
 BODY = b'{"allowed": true, "code": "ALLOW", "request_id": "00000000-0000-4000-8000-000000000000"}'
 ANSWER = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-machineid-fake: 1\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-machineid-fake: 1\r\nContent-Length: %d\r\n\r\n"
+    % len(BODY)
+    + BODY
 )
 
 

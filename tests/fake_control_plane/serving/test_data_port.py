@@ -104,10 +104,12 @@ def test_the_slow_path_begins_when_the_client_has_taken_what_was_written(
             client = await running.connect()
             size = len((await client.ask(client.get("devices/list"))).body)
             count = 20_000_000 // size  # a few times what the two sockets hold at most
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
             sending = asyncio.create_task(
                 send_all(client, [client.get("devices/list")] * count, client.chunked(devices[0]))
             )
             await full.wait()
+            client.writer.transport.resume_reading()  # type: ignore[attr-defined]
             (connection,) = running.port._fast
             assert connection._transport.get_write_buffer_size() < 4 * size + (1 << 18)
             assert len(running.calls()) < count

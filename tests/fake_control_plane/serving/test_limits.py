@@ -104,6 +104,25 @@ def test_beyond_the_most_connections_those_go_that_were_quiet_longest(loop: Loop
 
 
 @on_both_loops
+def test_a_thousand_requests_in_one_piece_do_not_keep_another_client_waiting(loop: Loop) -> None:
+    """Between two turns of the one who sent them, whoever sent one request is answered."""
+
+    async def test() -> None:
+        async with serving() as running:
+            many, one = await running.connect(), await running.connect()
+            assert (await one.ask(one.post("validate", "allowed"))).status == 200
+            many.send(many.post("validate", "allowed") * 1000)
+            before = len(await running.journaled(2))  # the first turn is over
+            assert (await one.ask(one.post("validate", "revoked"))).json["allowed"] is False
+            place = [entry.device for entry in running.calls()].index("revoked")
+            assert place < 500, f"{place} of 1000 came first, {before} of them before it was sent"
+            for _ in range(1000):
+                assert (await many.response()).json["allowed"] is True
+
+    run(loop, test())
+
+
+@on_both_loops
 def test_many_half_requests_leave_room_for_a_whole_one(loop: Loop) -> None:
     """Slowloris: each opens a request and goes on with it for ever."""
 

@@ -227,6 +227,18 @@ def test_what_it_cannot_begin_with(options: tuple[str, ...], says: str) -> None:
     assert says in fails(*options)
 
 
+def test_it_says_when_it_may_not_open_as_many_files_as_it_wants() -> None:
+    """It asks for as many as it can have, and says what that means."""
+    command = ["prlimit", "--nofile=256:640", *PROGRAM, "serve", "--port", "0", "--admin-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        process.terminate()
+        assert process.wait(30) == 0
+    assert "may have 640 files open, so that only 512 connections are kept instead of 16384" in said
+    assert "ulimit -Hn" in said
+
+
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError(\"No module named 'uvicorn'\", name='uvicorn')\n")
     done = subprocess.run(

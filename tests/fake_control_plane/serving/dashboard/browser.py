@@ -71,7 +71,7 @@ def blank(browser: Browser, **context: Any) -> Iterator[Page]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: complaints.append(f"a dialog of the browser: {dialog.message}"))
         yield page
-        assert complaints == []
+        assert not complaints, complaints
     finally:
         made.close()
 
@@ -120,7 +120,7 @@ class Admin:
 
 def row(page: Page, device: str) -> Locator:
     """The row of a device that is in sight."""
-    cell = page.locator("#device-rows .body .cell.id").filter(has_text=re.compile(f"^{re.escape(device)}$"))
+    cell = page.locator(".cell.id").filter(has_text=re.compile(f"^{re.escape(device)}$"))
     return page.locator("#device-rows .body .row:visible").filter(has=cell)
 
 
@@ -142,3 +142,8 @@ def journal(page: Page, column: str) -> list[str]:
         column,
     )
     return [text for _, text in sorted(json.loads(json.dumps(rows)))]
+
+
+def between(least: float, most: float) -> re.Pattern[str]:
+    """A whole number within these bounds, as text."""
+    return re.compile(f"^({'|'.join(str(number) for number in range(round(least), round(most) + 1))})$")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import resource
 import socket
@@ -86,7 +87,9 @@ class Attacker:
 
     @asynccontextmanager
     async def _connected(self, *, handshake: bool = True) -> AsyncIterator[Streams]:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._order.port, ssl=self._tls if handshake else None)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self._order.port, ssl=self._tls if handshake else None
+        )
         sock: socket.socket = writer.get_extra_info("socket")
         # Ended by a reset, it does not wait in TIME_WAIT: there are fewer ports than connections in an attack.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -196,7 +199,8 @@ class Attacker:
                 if not answer:
                     return
 
-    async def _idle(self, _: Random) -> None:
+    async def _idle(self, chance: Random) -> None:
+        del chance
         async with self._connected() as (reader, _):
             self._many_are(1, "idle")
             try:
@@ -232,6 +236,7 @@ def main(text: str) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     os.nice(19)
+    logging.disable()  # uvloop has something to say about each TLS connection that is aborted
     counts = uvloop.run(attack(Order(**values)))
     print(json.dumps(counts), flush=True)
     os._exit(0)  # thousands of connections need no farewell

@@ -64,7 +64,11 @@ def mutated(chance: Random, data: bytes) -> bytes:
 
 def tls_record(chance: Random, payload: bytes) -> bytes:
     """A TLS record (RFC 8446, 5.1) of any type."""
-    return bytes([chance.choice((20, 21, 22, 23, 24, 99)), 3, chance.randrange(5)]) + len(payload).to_bytes(2, "big") + payload
+    return (
+        bytes([chance.choice((20, 21, 22, 23, 24, 99)), 3, chance.randrange(5)])
+        + len(payload).to_bytes(2, "big")
+        + payload
+    )
 
 
 def client_hello(chance: Random) -> bytes:
@@ -83,9 +87,11 @@ def heads(key: str) -> tuple[bytes, ...]:
 
 
 def costly(key: str) -> tuple[bytes, ...]:
-    """Good requests that are much work for their size: deep, wide, with numbers; a query of many fields. Each below every limit."""
-    wide = json.dumps({"deviceId": "a", "more": {str(number): number for number in range(4_000)}}).encode()
-    deep = b'{"deviceId": ' + b"[" * 30_000
-    digits = b'{"deviceId": "a", "more": [' + b",".join([b"9" * 4_000] * 10) + b"]}"
-    query = "/api/v1/devices/validate?" + "&".join(f"a{number}=%41" for number in range(6_000))
-    return validate(key, wide), validate(key, deep), validate(key, digits), validate(key, target=query)
+    """Good requests that are as much work as they can be within the limits: wide, deep, of long numbers, of many fields, headers."""
+    wide = json.dumps({"deviceId": "a", "more": {str(number): number for number in range(1_000)}}).encode()
+    deep = b'{"deviceId": ' + b"[" * 15_000
+    digits = b'{"deviceId": "a", "more": [' + b",".join([b"9" * 4_000] * 4) + b"]}"
+    query = "/api/v1/devices/validate?" + "&".join(f"a{number}=%41" for number in range(1_400)) + "&a=org_a"
+    headers = b"".join(b"x-%d:\r\n" % number for number in range(1_600))
+    many = validate(key).replace(b"\r\n\r\n", b"\r\n" + headers + b"\r\n", 1)
+    return validate(key, wide), validate(key, deep), validate(key, digits), validate(key, target=query), many

@@ -1,0 +1,163 @@
+/* Clocks, durations and deadlines, in target time. */
+#include "dilation.h"
+
+#include <sys/time.h>
+
+int64_t real_now(clockid_t clock)
+{
+    struct timespec now;
+    if (REAL(clock_gettime)(clock, &now) != 0)
+        return 0;
+    return now.tv_sec * NS_PER_S + now.tv_nsec;
+}
+
+bool scaled(clockid_t clock)
+{
+    switch (clock) {
+    case CLOCK_REALTIME: case CLOCK_MONOTONIC: case CLOCK_BOOTTIME: case CLOCK_REALTIME_COARSE:
+    case CLOCK_MONOTONIC_COARSE: case CLOCK_MONOTONIC_RAW: case CLOCK_TAI:
+    case CLOCK_REALTIME_ALARM: case CLOCK_BOOTTIME_ALARM:
+        return true;
+    default:
+        return false;
+    }
+}
+
+int64_t target_now(clockid_t clock)
+{
+    if (!scaled(clock))
+        return real_now(clock);
+    struct reading got = read_page();
+    if (clock == CLOCK_MONOTONIC)
+        return got.now + got.drift;
+    /* The drift is read first: a sum of two readings that each never fall, the later of the later, never falls either. A thread that lost
+     * the processor between the two would see target time late by that while times the rate: it looks again. */
+    for (int turn = 0;; turn++) {
+        int64_t real = real_now(clock);
+        if (turn == 20 || real_now(CLOCK_MONOTONIC) - got.now < 20000)
+            return real + got.drift;
+        got = read_page();
+    }
+}
+
+int64_t to_real(int64_t target_ns)
+{
+    uint64_t rate = read_page().rate;
+    __int128 real = (((__int128)target_ns << 32) + (rate - 1)) / rate;
+    return real > FOREVER ? FOREVER : (int64_t)real;
+}
+
+int64_t to_target(int64_t real_ns)
+{
+    __int128 target = ((__int128)real_ns * read_page().rate) >> 32;
+    return target > FOREVER ? FOREVER : (int64_t)target;
+}
+
+int64_t from_timespec(const struct timespec *value)
+{
+    if (value->tv_sec >= FOREVER / NS_PER_S - 1)
+        return FOREVER;
+    return value->tv_sec < 0 ? -1 : value->tv_sec * NS_PER_S + value->tv_nsec;
+}
+
+int64_t from_timeval(int64_t seconds, int64_t microseconds)
+{
+    if (seconds >= FOREVER / NS_PER_S - 1)
+        return FOREVER;
+    return seconds * NS_PER_S + microseconds * 1000;
+}
+
+struct timespec to_timespec(int64_t ns)
+{
+    return (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+}
+
+bool valid_timespec(const struct timespec *value)
+{
+    return value && value->tv_nsec >= 0 && value->tv_nsec < NS_PER_S && value->tv_sec >= 0;
+}
+
+int64_t deadline_after(int64_t target_ns)
+{
+    if (target_ns == FOREVER)
+        return FOREVER;
+    int64_t now = target_now(CLOCK_MONOTONIC);
+    return target_ns > FOREVER - 1 - now ? FOREVER : now + target_ns;
+}
+
+int64_t deadline_at(clockid_t clock, const struct timespec *when)
+{
+    int64_t at = from_timespec(when);
+    if (at == FOREVER)
+        return FOREVER;
+    int64_t left = at - target_now(clock);
+    return deadline_after(left > 0 ? left : 0);
+}
+
+int64_t left_until(int64_t deadline)
+{
+    if (deadline == FOREVER)
+        return FOREVER;
+    int64_t left = deadline - target_now(CLOCK_MONOTONIC);
+    return left > 0 ? left : 0;
+}
+
+int64_t slice_until(int64_t deadline, int64_t longest)
+{
+    if (!page_present())
+        longest = 3600 * NS_PER_S;
+    int64_t left = left_until(deadline);
+    int64_t real = left == FOREVER ? longest : to_real(left);
+    return real < longest ? real : longest;
+}
+
+int sleep_until(int64_t deadline)
+{
+    for (;;) {
+        uint32_t sequence = page_sequence();
+        int64_t left = left_until(deadline);
+        if (left == 0)
+            return 0;
+        struct timespec real = to_timespec(left == FOREVER ? FOREVER : to_real(left));
+        int why = page_present() ? page_sleep(sequence, &real) : REAL(clock_nanosleep)(CLOCK_MONOTONIC, 0, &real, NULL);
+        if (why == EINTR)
+            return EINTR;
+    }
+}
+
+/* -- interposed ---------------------------------------------------------------------------------------------------------------- */
+
+PUBLIC int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    if (!scaled(clock))
+        return REAL(clock_gettime)(clock, now);
+    /* A machine without a clock that wakes it has no alarm clocks. */
+    if ((clock == CLOCK_REALTIME_ALARM || clock == CLOCK_BOOTTIME_ALARM) && REAL(clock_gettime)(clock, now) != 0)
+        return -1;
+    *now = to_timespec(target_now(clock));
+    return 0;
+}
+
+PUBLIC int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    int done = REAL(gettimeofday)(now, zone);
+    int64_t ns = target_now(CLOCK_REALTIME);
+    *now = (struct timeval){.tv_sec = ns / NS_PER_S, .tv_usec = ns % NS_PER_S / 1000};
+    return done;
+}
+
+PUBLIC time_t time(time_t *now)
+{
+    time_t seconds = target_now(CLOCK_REALTIME) / NS_PER_S;
+    if (now)
+        *now = seconds;
+    return seconds;
+}
+
+PUBLIC int timespec_get(struct timespec *now, int base)
+{
+    if (base != TIME_UTC)
+        return REAL(timespec_get)(now, base);
+    *now = to_timespec(target_now(CLOCK_REALTIME));
+    return base;
+}

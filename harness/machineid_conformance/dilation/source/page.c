@@ -1,0 +1,159 @@
+/* The page: where it is, how it is read while it is written, and how to sleep on it. */
+#include "dilation.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define MAGIC "MIDTIME1"
+
+/* The same layout is in page.py. Little-endian, as every platform that we build on. */
+struct page {
+    char magic[8];
+    uint32_t sequence;
+    uint32_t reserved;
+    int64_t origin;  /* CLOCK_MONOTONIC when target time was equal to real time */
+    int64_t changed; /* CLOCK_MONOTONIC at the last change of the rate */
+    int64_t gone;    /* target nanoseconds from the origin to that change */
+    uint64_t rate;   /* 32.32 fixed point, at least 1 */
+};
+
+static const struct page *the_page;
+
+/* What stands in for the page where there is none: real time. */
+static const struct page still = {.magic = MAGIC, .rate = UINT64_C(1) << 32};
+
+extern struct real_link __start_real_links[], __stop_real_links[];
+
+bool real_exists(struct real_link *link)
+{
+    void *found = __atomic_load_n(&link->found, __ATOMIC_ACQUIRE);
+    if (found)
+        return true;
+    found = link->version ? dlvsym(RTLD_NEXT, link->name, link->version) : NULL;
+    if (!found)
+        found = dlsym(RTLD_NEXT, link->name);
+    __atomic_store_n(&link->found, found, __ATOMIC_RELEASE);
+    return found != NULL;
+}
+
+void *real_function(struct real_link *link)
+{
+    if (!real_exists(link)) /* a libc without this function calls no function of this name */
+        abort();
+    return link->found;
+}
+
+__attribute__((constructor)) static void look_up_all(void)
+{
+    for (struct real_link *link = __start_real_links; link < __stop_real_links; link++)
+        real_exists(link);
+    dlerror(); /* what an older libc does not have is no error of the program's */
+}
+
+/* The page lies beside the library, under its name and ".page": no environment variable that a target could lose or see. */
+static const struct page *map_page(void)
+{
+    Dl_info library;
+    char path[4096];
+    if (!dladdr((const void *)&the_page, &library) || !library.dli_fname)
+        return &still;
+    if (strlen(library.dli_fname) + sizeof ".page" > sizeof path)
+        return &still;
+    strcat(strcpy(path, library.dli_fname), ".page");
+    int saved = errno;
+    const struct page *mapped = &still;
+    int fd = (int)REAL(syscall)(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    struct stat about;
+    if (fd >= 0) {
+        if (fstat(fd, &about) == 0 && about.st_size >= (off_t)sizeof *mapped) {
+            void *at = mmap(NULL, sizeof *mapped, PROT_READ, MAP_SHARED, fd, 0);
+            if (at != MAP_FAILED && memcmp(at, MAGIC, 8) == 0)
+                mapped = at;
+        }
+        REAL(syscall)(SYS_close, fd);
+    }
+    errno = saved;
+    return mapped;
+}
+
+static const struct page *page(void)
+{
+    const struct page *it = __atomic_load_n(&the_page, __ATOMIC_ACQUIRE);
+    if (__builtin_expect(!it, 0)) {
+        it = map_page(); /* two threads may both map it: the same page twice does no harm */
+        __atomic_store_n(&the_page, it, __ATOMIC_RELEASE);
+    }
+    return it;
+}
+
+bool page_present(void) { return page() != &still; }
+
+uint32_t page_sequence(void) { return __atomic_load_n(&page()->sequence, __ATOMIC_ACQUIRE); }
+
+void page_await_change(uint32_t sequence)
+{
+    REAL(syscall)(SYS_futex, &page()->sequence, FUTEX_WAIT, sequence, NULL, NULL, 0);
+}
+
+/* A change is being written. The writer needs microseconds, unless it was preempted in the middle: then spinning would keep it from the
+ * processor that it needs. */
+static void await_writer(const struct page *it, uint32_t odd, int turn)
+{
+    if (turn < 100)
+        return;
+    int saved = errno;
+    struct timespec a_while = {.tv_nsec = 1000000};
+    REAL(syscall)(SYS_futex, &it->sequence, FUTEX_WAIT, odd, &a_while, NULL, 0);
+    errno = saved;
+}
+
+struct reading read_page(void)
+{
+    const struct page *it = page();
+    struct reading got;
+    for (int turn = 0;; turn++) {
+        uint32_t before = __atomic_load_n(&it->sequence, __ATOMIC_ACQUIRE);
+        if (before & 1) {
+            await_writer(it, before, turn);
+            continue;
+        }
+        int64_t origin = __atomic_load_n(&it->origin, __ATOMIC_RELAXED);
+        int64_t changed = __atomic_load_n(&it->changed, __ATOMIC_RELAXED);
+        int64_t gone = __atomic_load_n(&it->gone, __ATOMIC_RELAXED);
+        got.rate = __atomic_load_n(&it->rate, __ATOMIC_RELAXED);
+        got.now = real_now(CLOCK_MONOTONIC);
+        __builtin_ia32_lfence(); /* the processor may not look at the sequence before it has read its clock */
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&it->sequence, __ATOMIC_RELAXED) != before)
+            continue;
+        if (it == &still) {
+            got.drift = 0;
+            return got;
+        }
+        int64_t since = got.now > changed ? got.now - changed : 0;
+        int64_t target = gone + (int64_t)(((__int128)since * got.rate) >> 32);
+        got.drift = target - (got.now - origin);
+        return got;
+    }
+}
+
+/* Woken by the change of the rate, by the time, or by a signal's handler: gives the error number. All sleeps are cancellation points, which
+ * the syscall function is not; where nothing is held, asynchronous cancellation for the length of the call is the same. */
+int page_sleep(uint32_t sequence, const struct timespec *real)
+{
+    int saved = errno, type;
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+    long done = REAL(syscall)(SYS_futex, &page()->sequence, FUTEX_WAIT, sequence, real, NULL, 0);
+    int why = done == 0 ? 0 : errno;
+    pthread_setcanceltype(type, NULL);
+    errno = saved;
+    return why;
+}

@@ -1,0 +1,264 @@
+/* Timers that the kernel runs by itself: alarm, setitimer(ITIMER_REAL), timer_settime, timerfd_settime.
+ *
+ * The kernel is armed with real time at the present rate. When the rate changes, each armed timer must be armed again: a thread of ours
+ * does that, made when the process arms its first timer (most never do), asleep on the page until a change. All its signals are blocked. A
+ * forked child has no such thread and no timers but its parent's timerfds, which the parent goes on to arm.
+ *
+ * When the rate falls, a timer that the kernel had due before this thread came to run fires early, by the time that the thread waited for a
+ * processor times the old rate. Only here: all other waits look at target time before they end.
+ */
+#include "timers.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/time.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#define ROOM 256 /* timers armed at once that follow a change of rate; what is beyond keeps the rate at which it was armed */
+static struct timer timers[ROOM];
+static pthread_mutex_t timers_lock = PTHREAD_MUTEX_INITIALIZER;
+static pid_t watched_by; /* the process that has the thread */
+
+/* Signals are blocked while the lock is held: alarm() may be called by a handler (signal-safety(7)). */
+void timers_hold(sigset_t *before)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, before);
+    pthread_mutex_lock(&timers_lock);
+}
+
+void timers_release(const sigset_t *before)
+{
+    pthread_mutex_unlock(&timers_lock);
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+/* -- the kernel's side, in real time, one shape for the three kinds ------------------------------------------------------------ */
+
+static int kernel_get(const struct timer *timer, struct itimerspec *now)
+{
+    switch (timer->kind) {
+    case ITIMER: {
+        struct itimerval value;
+        int done = REAL(getitimer)(ITIMER_REAL, &value);
+        now->it_value = to_timespec(from_timeval(value.it_value.tv_sec, value.it_value.tv_usec));
+        now->it_interval = to_timespec(from_timeval(value.it_interval.tv_sec, value.it_interval.tv_usec));
+        return done;
+    }
+    case POSIX_TIMER:
+        return REAL_VERSION(timer_gettime, "GLIBC_2.3.3")(timer->id, now);
+    default:
+        return REAL(timerfd_gettime)(timer->fd, now);
+    }
+}
+
+static struct timeval up_to_microseconds(struct timespec value)
+{
+    int64_t ns = value.tv_sec * NS_PER_S + value.tv_nsec;
+    return (struct timeval){.tv_sec = (ns + 999) / NS_PER_S, .tv_usec = (ns + 999) % NS_PER_S / 1000};
+}
+
+static int kernel_set(const struct timer *timer, const struct itimerspec *value, struct itimerspec *old)
+{
+    switch (timer->kind) {
+    case ITIMER: {
+        struct itimerval new = {.it_value = up_to_microseconds(value->it_value), .it_interval = up_to_microseconds(value->it_interval)};
+        struct itimerval before;
+        int done = REAL(setitimer)(ITIMER_REAL, &new, &before);
+        if (old)
+            old->it_value = to_timespec(from_timeval(before.it_value.tv_sec, before.it_value.tv_usec));
+        return done;
+    }
+    case POSIX_TIMER:
+        return REAL_VERSION(timer_settime, "GLIBC_2.3.3")(timer->id, 0, value, old);
+    default:
+        return REAL(timerfd_settime)(timer->fd, 0, value, old);
+    }
+}
+
+static bool armed(const struct timespec *value) { return value->tv_sec || value->tv_nsec; }
+
+/* -- target time --------------------------------------------------------------------------------------------------------------- */
+
+static int64_t next_expiry(const struct timer *timer)
+{
+    int64_t now = target_now(CLOCK_MONOTONIC);
+    if (timer->interval == 0 || timer->first > now || timer->first == FOREVER)
+        return timer->first;
+    return timer->first + ((now - timer->first) / timer->interval + 1) * timer->interval;
+}
+
+static struct itimerspec in_real_time(const struct timer *timer)
+{
+    int64_t real = to_real(left_until(next_expiry(timer)));
+    struct itimerspec value = {.it_value = to_timespec(real ? real : 1)}; /* zero would disarm */
+    if (timer->interval) {
+        int64_t interval = to_real(timer->interval);
+        value.it_interval = to_timespec(interval ? interval : 1);
+    }
+    return value;
+}
+
+static void arm_again(struct timer *timer)
+{
+    struct itimerspec now, before;
+    if (kernel_get(timer, &now) != 0 || !armed(&now.it_value)) {
+        timer->used = timer->interval != 0 && timer->used;
+        return; /* it has fired, was disarmed, or is gone */
+    }
+    struct itimerspec value = in_real_time(timer);
+    if (kernel_set(timer, &value, &before) == 0 && !armed(&before.it_value)) {
+        struct itimerspec none = {0};
+        kernel_set(timer, &none, NULL); /* it fired between our look and our arming */
+    }
+}
+
+static void *follow_changes(void *nothing)
+{
+    uint32_t seen = page_sequence();
+    (void)nothing;
+    for (;;) {
+        uint32_t now = page_sequence();
+        if (now == seen) {
+            page_await_change(seen);
+            continue;
+        }
+        seen = now;
+        pthread_mutex_lock(&timers_lock);
+        for (int n = 0; n < ROOM; n++)
+            if (timers[n].used)
+                arm_again(&timers[n]);
+        pthread_mutex_unlock(&timers_lock);
+    }
+    return NULL;
+}
+
+/* In a forked child: its parent's itimer and POSIX timers are not its own, and the lock may have been held by another thread. */
+static void in_child(void)
+{
+    pthread_mutex_init(&timers_lock, NULL);
+    memset(timers, 0, sizeof timers);
+    watched_by = 0;
+}
+
+static void watch(void)
+{
+    if (watched_by == getpid() || !page_present())
+        return;
+    static bool told;
+    if (!told)
+        pthread_atfork(NULL, NULL, in_child);
+    told = true;
+    pthread_attr_t attributes;
+    pthread_t thread;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    if (pthread_create(&thread, &attributes, follow_changes, NULL) == 0)
+        watched_by = getpid();
+    pthread_attr_destroy(&attributes);
+}
+
+static bool same(const struct timer *one, const struct timer *other)
+{
+    return one->kind == other->kind && (one->kind == ITIMER || (one->kind == DESCRIPTOR ? one->fd == other->fd : one->id == other->id));
+}
+
+struct timer *timer_entry(const struct timer *key, bool make)
+{
+    struct timer *free_one = NULL;
+    for (int n = 0; n < ROOM; n++) {
+        if (timers[n].used && same(&timers[n], key))
+            return &timers[n];
+        if (!timers[n].used && !free_one)
+            free_one = &timers[n];
+    }
+    if (!make || !free_one)
+        return NULL;
+    *free_one = *key;
+    return free_one;
+}
+
+/* What is left of a timer, in target time, for the callers that ask. */
+static void describe(const struct timer *key, const struct itimerspec *kernel, struct itimerspec *shown)
+{
+    const struct timer *known = timer_entry(key, false);
+    *shown = (struct itimerspec){0};
+    if (!known) { /* armed by the parent of this process */
+        shown->it_value = to_timespec(to_target(from_timespec(&kernel->it_value)));
+        shown->it_interval = to_timespec(to_target(from_timespec(&kernel->it_interval)));
+        return;
+    }
+    shown->it_interval = to_timespec(known->interval);
+    if (!armed(&kernel->it_value))
+        return;
+    int64_t left = left_until(next_expiry(known));
+    shown->it_value = to_timespec(left ? left : 1);
+}
+
+/* Arm, or disarm with a zero value. `clock` is for absolute times only. */
+int timer_arm(struct timer *key, bool absolute, clockid_t clock, const struct itimerspec *asked, struct itimerspec *old)
+{
+    sigset_t before;
+    timers_hold(&before);
+    struct itimerspec kernel_old, value = {0}, shown;
+    struct timer *known = NULL;
+    if (old && kernel_get(key, &kernel_old) == 0)
+        describe(key, &kernel_old, &shown);
+    else
+        shown = (struct itimerspec){0};
+    if (armed(&asked->it_value)) {
+        key->first = absolute ? deadline_at(clock, &asked->it_value) : deadline_after(from_timespec(&asked->it_value));
+        key->interval = from_timespec(&asked->it_interval);
+        key->used = true;
+        watch();
+        known = timer_entry(key, true);
+        if (known)
+            *known = *key;
+        value = in_real_time(key);
+        if (left_until(key->first) == 0)
+            value.it_value = (struct timespec){.tv_nsec = 1}; /* the first was due in the past, and is due at once */
+    } else if ((known = timer_entry(key, false))) {
+        known->used = false;
+    }
+    int done = kernel_set(key, &value, NULL);
+    int why = errno;
+    if (done != 0 && known)
+        known->used = false;
+    timers_release(&before);
+    if (done == 0 && old)
+        *old = shown;
+    errno = why;
+    return done;
+}
+
+int timer_left(const struct timer *key, struct itimerspec *now)
+{
+    sigset_t before;
+    timers_hold(&before);
+    struct itimerspec kernel = {0};
+    int done = kernel_get(key, &kernel);
+    int why = errno;
+    if (done == 0)
+        describe(key, &kernel, now);
+    timers_release(&before);
+    errno = why;
+    return done;
+}
+
+/* An alarm outlives exec (setitimer(2)): the new program's library takes it over. */
+__attribute__((constructor)) static void take_over(void)
+{
+    struct itimerval value;
+    if (!page_present() || REAL(getitimer)(ITIMER_REAL, &value) != 0)
+        return;
+    if (value.it_value.tv_sec == 0 && value.it_value.tv_usec == 0)
+        return;
+    int64_t left = to_target(from_timeval(value.it_value.tv_sec, value.it_value.tv_usec));
+    struct timer key = {.kind = ITIMER, .used = true, .first = deadline_after(left),
+                        .interval = to_target(from_timeval(value.it_interval.tv_sec, value.it_interval.tv_usec))};
+    *timer_entry(&key, true) = key;
+    watch();
+}
