@@ -46,7 +46,8 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_a_well_behaved_client_is_answered_while(server: Besieged, attack: str) -> None:
     connections = IDLE_IN_TLS if attack == "idle" and server.tls is not None else ATTACKS[attack]
     endured = server.endure(attack, connections=connections, seconds=SECONDS, seed=20261121)
-    if endured.waited > WAITED:  # one stall of a virtual machine is a percent of so short a time; what the server does comes again
+    # One stall of a virtual machine is a percent of so short a time; what the server does comes again.
+    if endured.waited > WAITED:
         server.recover()
         endured = server.endure(attack, connections=connections, seconds=2 * SECONDS, seed=20261121)
     print(endured.line())
