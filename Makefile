@@ -25,9 +25,10 @@ conformance: $(VENV)/installed
 		status=$$?; test $$status -eq 1 || { echo "expected exit code 1 (non-conforming), got $$status" >&2; exit 1; }
 	@echo "As expected: worker is conforming, careless-worker is not."
 
-# The kill matrix goes by itself: it fills the cores, and what it judges has deadlines. tests/dilation is of a part that nothing uses yet.
+# The kill matrix goes by itself: it fills the cores, and what it judges has deadlines. tests/docker needs an engine
+# (.ci/docker starts one), and tests/dilation is of a part that nothing uses yet.
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/matrix --ignore tests/dilation
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/matrix --ignore tests/dilation --ignore tests/docker
 	$(BIN)/python -m pytest tests/matrix
 
 lint: $(VENV)/installed-test
@@ -43,6 +44,8 @@ matrix: $(VENV)/installed-test
 bench: $(VENV)/installed-test
 	$(BIN)/python -m tests.bench.cost
 	$(BIN)/python -m tests.bench.catalogue
+	$(BIN)/python -m tests.bench.validate
+	$(BIN)/python -m tests.bench.memory
 
 # The repetitions that CI has no time for: see python -m tests.soak --help.
 soak: $(VENV)/installed-test
