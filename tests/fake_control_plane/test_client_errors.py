@@ -95,7 +95,13 @@ def free_port() -> int:
 @pytest.mark.parametrize(
     "url",
     [f"http://127.0.0.1:{free_port()}", "http://nowhere.invalid", "ftp://127.0.0.1", "http://[", "127.0.0.1:1"],
-    ids=["refused", "no such name", "another scheme", "no address", "no scheme"],  # the free port is another in each worker
+    ids=[
+        "refused",
+        "no such name",
+        "another scheme",
+        "no address",
+        "no scheme",
+    ],  # the free port is another in each worker
 )
 def test_nobody_there(url: str) -> None:
     with pytest.raises(Unreachable, match="fake-control-plane serve"), Client(url) as client:
