@@ -17,8 +17,8 @@ WAITED = 0.05
 """Seconds: the most that 99 of 100 requests of the well-behaved client may take, in the long form, on a quiet machine."""
 
 WAITED_BESIDE_OTHERS = 0.3
-"""Likewise here, where other tests share the cores and a second and a half is few requests. A server that an attack holds up lets a client wait
-for half a second to five (measured before its turns were made short).
+"""Likewise here, where other tests share the cores and a second and a half is few requests. A server that an attack holds up lets a client
+wait for half a second to five (measured before its turns were made short).
 """
 
 MEMORY = 256e6
