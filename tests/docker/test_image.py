@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
@@ -36,6 +37,7 @@ def engine() -> Iterator[docker.DockerClient]:
         pytest.skip(f"no Docker engine answers (.ci/docker starts one): {error}")
     yield client
     client.close()
+    gc.collect()  # now, while the warnings of it are ignored, and not when pytest ends
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,7 @@ def running(engine: docker.DockerClient, image: Image, *arguments: str, **option
         yield container
     finally:
         container.remove(force=True, v=True)
+        gc.collect()
 
 
 def announced(container: Container) -> dict[str, Any]:
