@@ -1,0 +1,124 @@
+"""A run that says more of a busy machine than of the target is run again, alone, before it is held against the target."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from machineid_conformance.engine.interruption import Interruption
+from machineid_conformance.engine.plan import PlannedRun
+from machineid_conformance.engine.run import Ran
+from machineid_conformance.engine.selection import Selection
+from machineid_conformance.engine.slots import Slots
+from machineid_conformance.engine.stream import Message
+from machineid_conformance.engine.target import REPEATS, TargetSession
+from machineid_conformance.judge.registry import rules
+from machineid_conformance.trace.redact import Redactor
+from machineid_conformance.trace.writer import TraceWriter
+from tests.judge._traces import DEVICE, Trace, baseline, target
+
+BUSY, QUIET = 0.9, 0.0
+
+
+def refused() -> Trace:
+    return Trace("restore/resumes").spawn().register().allow().effect().operator("revoke", DEVICE).deny().exit(1)
+
+
+RESUMES = refused().operator("restore", DEVICE).spawn().register().allow().effect().end("horizon")
+DOES_NOT = refused().operator("restore", DEVICE).spawn().register().allow().exit(1).end()
+WORKS_ON = Trace("restore/resumes").spawn().register().allow().effect().operator("revoke", DEVICE).deny().effect().end()
+
+
+class Scripted(TargetSession):
+    """Its runs are given traces: those of ``script``, in their order, each with the pressure under which it was made."""
+
+    script: list[tuple[Trace, float]]
+    alone: list[bool]
+
+    async def _execute(self, plan: PlannedRun, *, alone: bool = False) -> Ran:
+        trace, share = self.script.pop(0)
+        self.alone.append(alone)
+        self.pressure[plan.id] = share
+        path = self.session.report / "traces" / f"{plan.id}.jsonl"
+        moments = iter(event.at for event in trace.view.events)
+        writer = TraceWriter(path, clock=lambda: next(moments), redactor=Redactor())
+        for event in trace.view.events:
+            writer.write(event)
+        writer.close()
+        return Ran(run=plan, trace=path, seconds=1.0, wall_seconds=1.0)
+
+
+def judge(folder: Path, script: Sequence[tuple[Trace, float]], *, runs: int = 1) -> tuple[Scripted, list[str]]:
+    """What became of ``runs`` runs one after the other, and the notices."""
+    said: list[Message] = []
+    session = Scripted(
+        target=target(),
+        scenarios=(),
+        companions=(),
+        selection=cast("Selection", None),
+        session=cast("Any", SimpleNamespace(report=folder)),
+        slots=Slots(2),
+        rules=rules(),
+        emit=said.append,
+        interruption=Interruption(),
+        baseline=baseline(),
+    )
+    session.script, session.alone = list(script), []
+    scenario = cast("Any", SimpleNamespace(id="restore-and-restart"))
+
+    async def main() -> None:
+        for n in range(runs):
+            plan = PlannedRun(id=f"worker/restore-and-restart/{n}", target=session.target, scenario=scenario, steps=())
+            await session._run_and_judge(plan)
+
+    asyncio.run(main())
+    return session, [message.payload["text"] for message in said if message.kind == "notice"]
+
+
+def outcome(session: Scripted, n: int = 0) -> str:
+    return session.judged[f"worker/restore-and-restart/{n}"].observations["restore/resumes"].outcome
+
+
+def test_what_was_missing_on_a_busy_machine_is_run_again_alone(tmp_path: Path) -> None:
+    session, said = judge(tmp_path, [(DOES_NOT, BUSY), (RESUMES, BUSY)])
+    assert session.alone == [False, True]
+    assert outcome(session) == "pass"
+    (notice,) = said
+    assert "run again: restore/resumes failed by something missing or late" in notice
+    kept = tmp_path / "traces" / "worker" / "restore-and-restart" / "0.busy-1.jsonl"
+    assert "traces/worker/restore-and-restart/0.busy-1.jsonl" in notice
+    assert kept.read_text(encoding="utf-8").count("\n") == len(DOES_NOT.view.events)
+
+
+def test_on_a_quiet_machine_it_stands(tmp_path: Path) -> None:
+    session, said = judge(tmp_path, [(DOES_NOT, QUIET)])
+    assert (outcome(session), session.alone, said) == ("fail", [False], [])
+
+
+def test_what_was_done_stands_on_a_busy_machine_too(tmp_path: Path) -> None:
+    session, said = judge(tmp_path, [(WORKS_ON, BUSY)])
+    assert (session.alone, said) == ([False], [])
+    found = session.judged["worker/restore-and-restart/0"].observations
+    assert any(observation.findings for observation in found.values())
+
+
+@pytest.mark.parametrize("pressure", [BUSY, QUIET])
+def test_what_is_so_again_is_the_targets_and_spares_its_other_runs(tmp_path: Path, pressure: float) -> None:
+    script = [(DOES_NOT, BUSY), (DOES_NOT, pressure), (DOES_NOT, BUSY)]
+    session, said = judge(tmp_path, script, runs=2)
+    assert session.alone == [False, True, False]
+    assert [outcome(session, n) for n in range(2)] == ["fail", "fail"]
+    assert len(said) == 1
+
+
+def test_another_trouble_at_each_time_is_given_up_in_the_end(tmp_path: Path) -> None:
+    gives_up = Trace("restore/resumes").spawn().register().ask().lose("gave-up", waited=2.0).exit(1).end()
+    session, said = judge(tmp_path, [(DOES_NOT, BUSY), (gives_up, BUSY), (DOES_NOT, BUSY)])
+    assert len(said) == REPEATS == 2
+    assert session.alone == [False, True, True]
+    assert session.script == []
