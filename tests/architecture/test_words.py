@@ -20,7 +20,7 @@ ORDINARY = frozenset({"agent", "baseline", "replicas", "webhook", "worker"})
 """Scenario and runtime names that are words of the field as well: a checker may speak of a webhook."""
 
 WAITS = {
-    "harness/machineid_conformance/engine/director.py": "target time that a scenario asks for: a hold, a fault's end",
+    "harness/machineid_conformance/engine/target_time.py": "target time that a scenario asks for: a hold, a fault's end",
     "harness/machineid_conformance/engine/stimulus.py": "whether a target listens yet: the kernel tells nobody",
 }
 """Files that may sleep, each with the reason. Where there is an event, wait for it."""

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from fake_control_plane.certificates import Authority
 from machineid_conformance.config.model import Target
+from machineid_conformance.dilation.build import Unavailable
 from machineid_conformance.engine.plan import PlannedRun, baseline_runs
 from machineid_conformance.engine.run import Ran, Run, Session
 from machineid_conformance.isolation import namespace
@@ -66,7 +67,8 @@ class Bench:
         pem = scratch / "authority.pem"
         pem.write_bytes(authority.pem)
         self._session = Session(
-            report=report, authority=authority, authority_pem=pem, open_world=self._open_world, mode="namespace", scratch=scratch
+            report=report, authority=authority, authority_pem=pem, open_world=self._open_world, mode="namespace", scratch=scratch,
+            library=Unavailable(reason="fault-free runs are in real time"),
         )  # fmt: skip
         self._target = target
         self._spawner = spawner

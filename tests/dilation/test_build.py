@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from machineid_conformance.dilation.build import Library, Unavailable, build, page_of, place
+from machineid_conformance.dilation.build import Library, Unavailable, build, place
 
 
 @pytest.fixture
@@ -109,4 +109,4 @@ def test_a_library_that_others_may_write_is_not_used(environment: dict[str, str]
 def test_placed_in_a_world(library: Library, tmp_path: Path) -> None:
     placed = place(library, tmp_path)
     assert placed.path.read_bytes() == library.path.read_bytes()
-    assert page_of(placed) == tmp_path / "target-time.so.page"
+    assert placed.page == tmp_path / "target-time.so.page"

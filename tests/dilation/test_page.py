@@ -35,9 +35,9 @@ def test_never_back_and_never_a_jump(page: Page) -> None:
 
 def test_a_page_is_not_made_over_another(page: Page) -> None:
     with pytest.raises(FileExistsError):
-        Page(page.path)
+        Page(page.paths[0])
     page.close()
-    assert not page.path.exists()
+    assert not page.paths[0].exists()
 
 
 def test_waiting_ends_at_the_moment_at_whatever_rates(page: Page) -> None:

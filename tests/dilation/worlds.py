@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from machineid_conformance.dilation.build import Library, page_of, place
+from machineid_conformance.dilation.build import Library, place
 from machineid_conformance.dilation.page import Page
 
 ATTEMPTS = 3
@@ -18,7 +18,7 @@ class World:
     def __init__(self, library: Library, folder: Path) -> None:
         folder.mkdir()
         self.library = place(library, folder)
-        self.page = Page(page_of(self.library))
+        self.page = Page(self.library.page)
         self.environment = {**os.environ, "LD_PRELOAD": str(self.library.path)}
 
     def __enter__(self) -> Self:

@@ -15,6 +15,7 @@ from machineid_conformance.config.model import Target
 from machineid_conformance.engine.console import Console
 from machineid_conformance.engine.director import RunDirector
 from machineid_conformance.engine.plan import PlannedRun
+from machineid_conformance.engine.target_time import TargetTime
 from machineid_conformance.scenario.model import Action, Moment, Scenario, Step, Until
 from machineid_conformance.trace.events import EffectStarted, Event, Operator, RunStarted
 from machineid_conformance.trace.reader import read
@@ -48,7 +49,7 @@ class Stage:
             plane=self.plane,
             console=self.console,
             writer=self.writer,
-            clock=lambda: 0.0,
+            time=TargetTime(),
             hold_for=lambda share: share,
         )
         self.refusing: list[bool] = []

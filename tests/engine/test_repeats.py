@@ -23,6 +23,7 @@ from machineid_conformance.trace.writer import TraceWriter
 from tests.judge._traces import DEVICE, Trace, baseline, target
 
 BUSY, QUIET = 0.9, 0.0
+Made = tuple[Trace, float] | tuple[Trace, float, float]
 
 
 def refused() -> Trace:
@@ -31,18 +32,22 @@ def refused() -> Trace:
 
 RESUMES = refused().operator("restore", DEVICE).spawn().register().allow().effect().end("horizon")
 DOES_NOT = refused().operator("restore", DEVICE).spawn().register().allow().exit(1).end()
-WORKS_ON = Trace("restore/resumes").spawn().register().allow().effect().operator("revoke", DEVICE).deny().effect().end()
+WORKS_ON = (
+    Trace("stop/next-boundary").spawn().register().allow().effect().operator("revoke", DEVICE).deny().effect().end()
+)
 
 
 class Scripted(TargetSession):
-    """Its runs are given traces: those of ``script``, in their order, each with the pressure under which it was made."""
+    """Its runs are given traces: those of ``script``, in their order, each with the pressure under which it was made, and its speed."""
 
-    script: list[tuple[Trace, float]]
+    script: list[Made]
     alone: list[bool]
+    real: list[bool]
 
-    async def _execute(self, plan: PlannedRun, *, alone: bool = False) -> Ran:
-        trace, share = self.script.pop(0)
+    async def _execute(self, plan: PlannedRun, *, alone: bool = False, real_time: bool = False) -> Ran:
+        trace, share, *speed = self.script.pop(0)
         self.alone.append(alone)
+        self.real.append(real_time)
         self.pressure[plan.id] = share
         path = self.session.report / "traces" / f"{plan.id}.jsonl"
         moments = iter(event.at for event in trace.view.events)
@@ -50,10 +55,10 @@ class Scripted(TargetSession):
         for event in trace.view.events:
             writer.write(event)
         writer.close()
-        return Ran(run=plan, trace=path, seconds=1.0, wall_seconds=1.0)
+        return Ran(run=plan, trace=path, seconds=1.0, wall_seconds=1.0, speed=speed[0] if speed else 1.0)
 
 
-def judge(folder: Path, script: Sequence[tuple[Trace, float]], *, runs: int = 1) -> tuple[Scripted, list[str]]:
+def judge(folder: Path, script: Sequence[Made], *, runs: int = 1) -> tuple[Scripted, list[str]]:
     """What became of ``runs`` runs one after the other, and the notices."""
     said: list[Message] = []
     session = Scripted(
@@ -68,7 +73,7 @@ def judge(folder: Path, script: Sequence[tuple[Trace, float]], *, runs: int = 1)
         interruption=Interruption(),
         baseline=baseline(),
     )
-    session.script, session.alone = list(script), []
+    session.script, session.alone, session.real = list(script), [], []
     scenario = cast("Any", SimpleNamespace(id="restore-and-restart"))
 
     async def main() -> None:
@@ -122,3 +127,31 @@ def test_another_trouble_at_each_time_is_given_up_in_the_end(tmp_path: Path) -> 
     assert len(said) == REPEATS == 2
     assert session.alone == [False, True, True]
     assert session.script == []
+
+
+def test_what_was_missing_in_fast_time_is_run_again_in_real_time(tmp_path: Path) -> None:
+    session, said = judge(tmp_path, [(DOES_NOT, QUIET, 50.0), (RESUMES, QUIET)])
+    assert (session.real, session.alone) == ([False, True], [False, False])
+    assert outcome(session) == "pass"
+    (notice,) = said
+    assert "in time up to 50 times as fast as real time" in notice
+    assert (tmp_path / "traces" / "worker" / "restore-and-restart" / "0.fast.jsonl").exists()
+
+
+def test_what_was_done_in_fast_time_stands(tmp_path: Path) -> None:
+    session, said = judge(tmp_path, [(WORKS_ON, QUIET, 50.0)])
+    assert (session.real, said) == ([False], [])
+
+
+def test_what_is_missing_in_real_time_too_spares_the_other_runs(tmp_path: Path) -> None:
+    script: list[Made] = [(DOES_NOT, QUIET, 50.0), (DOES_NOT, QUIET), (DOES_NOT, QUIET, 50.0)]
+    session, _ = judge(tmp_path, script, runs=2)
+    assert session.real == [False, True, False]
+    assert [outcome(session, n) for n in range(2)] == ["fail", "fail"]
+
+
+def test_a_limit_that_was_reached_in_fast_time_is_not_believed(tmp_path: Path) -> None:
+    late = Trace("restore/resumes").spawn().register().allow().effect().end("run_within")
+    session, said = judge(tmp_path, [(late, QUIET, 50.0), (RESUMES, QUIET)])
+    assert session.real == [False, True]
+    assert "it reached its limit run_within" in said[0]

@@ -18,7 +18,7 @@ from fake_control_plane.faults.api import AnswerFault, ListenerFault, Receipt
 from machineid_conformance.config.model import EffectRule, Target
 from machineid_conformance.gateway.api import Ruling
 from machineid_conformance.gateway.gateway import Gateway
-from machineid_conformance.isolation.api import Destination, WorldEvent
+from machineid_conformance.isolation.api import Asleep, Destination, WorldEvent
 from machineid_conformance.trace.events import EffectStarted, Event
 
 E = TypeVar("E", bound=Event)
@@ -89,6 +89,9 @@ class StubWorld:
     async def busy(self) -> tuple[float, bool]:
         raise NotImplementedError
 
+    async def asleep(self) -> Asleep:
+        raise NotImplementedError
+
     def refuse_control(self, refuse: bool) -> None:
         raise NotImplementedError
 
@@ -154,6 +157,9 @@ class RecordingDirector:
     async def pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.Event().wait(), seconds * self.pace)
+
+    def heard(self) -> None:
+        pass
 
     def listener_fault(self) -> ListenerFault | None:
         return self.refusal

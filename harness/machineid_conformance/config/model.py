@@ -97,6 +97,7 @@ class Target:
     max_gap: int = 10
     stop_within: float | None = None
     grace_window: float = 900.0
+    grace_window_real: float = 60.0  # real seconds: how much of it is watched at most, where time cannot be made fast
     start_within: float = 30.0
     run_within: float = 120.0
     idle_after: float = 2.0

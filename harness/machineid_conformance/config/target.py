@@ -26,8 +26,8 @@ LATER_KINDS = {
 
 TARGET_KEYS = (
     "command", "cwd", "env", "pass_env", "device", "devices", "instances", "preregistered", "profile", "concurrency",
-    "sweep", "horizon", "max_gap", "stop_within", "grace_window", "start_within", "run_within", "idle_after", "speed",
-    "isolation", "passthrough", "allow_remote", "expose", "workdir", "setup", "teardown", "serial", "control_plane",
+    "sweep", "horizon", "max_gap", "stop_within", "grace_window", "grace_window_real", "start_within", "run_within", "idle_after",
+    "speed", "isolation", "passthrough", "allow_remote", "expose", "workdir", "setup", "teardown", "serial", "control_plane",
     "base_url", "strict", "logs", "bypass_env", "variants", "xfail", "effects", "stimulus",
 )  # fmt: skip
 XFAIL_KEYS = ("reason", "until")
@@ -56,6 +56,7 @@ def target(name: str, table: Table, *, folder: Path, known_rules: Collection[str
         max_gap=table.integer("max_gap", defaults.max_gap),
         stop_within=table.duration("stop_within", 0.0) if table.has("stop_within") else None,
         grace_window=table.duration("grace_window", defaults.grace_window),
+        grace_window_real=table.duration("grace_window_real", defaults.grace_window_real),
         start_within=table.duration("start_within", defaults.start_within),
         run_within=table.duration("run_within", defaults.run_within),
         idle_after=table.duration("idle_after", defaults.idle_after),

@@ -28,9 +28,19 @@ _TIMEOUT = 120.0  # seconds; a compile takes two
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """The compiled library; readable and executable for every user that can reach its folder."""
+    """The compiled library; readable and executable for every user that can reach its folder. It looks for its pages beside itself."""
 
     path: Path
+
+    @property
+    def page(self) -> Path:
+        """Where it looks for the page that the harness writes."""
+        return self.path.with_name(f"{self.path.name}.page")
+
+    @property
+    def woken(self) -> Path:
+        """Where it looks for the page that the target writes."""
+        return self.path.with_name(f"{self.path.name}.woken")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,16 +51,11 @@ class Unavailable:
 
 
 def place(library: Library, folder: Path) -> Library:
-    """Copy the library into a folder of one world: it looks for its page beside itself, at ``page_of``."""
+    """Copy the library into a folder of one world."""
     copied = folder / LIBRARY
     shutil.copyfile(library.path, copied)
     copied.chmod(0o755)
     return Library(path=copied)
-
-
-def page_of(library: Library) -> Path:
-    """Where the library looks for its page."""
-    return library.path.with_name(f"{library.path.name}.page")
 
 
 def build(*, environment: Mapping[str, str] = os.environ, flags: Sequence[str] = ()) -> Library | Unavailable:

@@ -1,7 +1,8 @@
-"""The page that says what time it is for a target: the one value that the harness and all processes of a world share.
+"""The pages that say what time it is for a target: what the harness and all processes of a world share.
 
 Same layout as ``struct page`` in ``source/page.c``. One writer, the engine; a change is visible to all readers at once, and wakes
-those that sleep on it.
+those that sleep on it. The second page is one word, which the target writes: the moment at which the first of its waits ended since the
+rate was set. From that moment on the rate is 1.
 """
 
 from __future__ import annotations
@@ -25,47 +26,54 @@ _ONE = 1 << 32
 _FUTEX = 202  # x86_64: the only processor that the library is built for
 _FUTEX_WAKE = 1
 _ALL = 2**31 - 1
+_NOBODY, _MARKED = 0, 1
 
 
 class Page:
-    """One world's time. ``rate`` is target seconds a real second, at least 1; ``elapsed`` the target seconds since the page was made.
+    """One world's time. ``elapsed`` are the target seconds since the page was made. Without ``woken`` nobody slows time but ``set_rate``.
 
     Raises:
         ValueError: a rate below 1, or beyond 10,000.
-        OSError: the file cannot be made.
+        OSError: a file cannot be made.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        size = max(mmap.PAGESIZE, _LAYOUT.size)
+    def __init__(self, path: Path, woken: Path | None = None) -> None:
+        self.paths = (path,) if woken is None else (path, woken)
         # Readable for a target under another uid; written by nobody but us.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        try:
-            os.ftruncate(descriptor, size)
-            self._map = mmap.mmap(descriptor, size)
-        finally:
-            os.close(descriptor)
+        self._map = _mapped(path, 0o644)
         self._word = ctypes.c_uint32.from_buffer(self._map, _SEQUENCE)
+        self._woken_map = None if woken is None else _mapped(woken, 0o666)
+        self._woken = ctypes.c_int64.from_buffer(self._woken_map or bytearray(8))
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fence = threading.Lock()
         self._waiters: set[asyncio.Future[None]] = set()
         self._origin = self._changed = time.monotonic_ns()
-        self._gone = 0
+        self._gone = self._latest = 0
         self._rate = _ONE
         _TIMES.pack_into(self._map, _TIMES_AT, self._origin, self._changed, self._gone, self._rate)
         self._map[: len(_MAGIC)] = _MAGIC  # last: a page without it is not read
 
     @property
     def rate(self) -> float:
-        """Target seconds a real second, now."""
+        """Target seconds a real second, as it was set."""
         return self._rate / _ONE
+
+    @property
+    def rate_now(self) -> float:
+        """Target seconds a real second: 1 while ``slowed``."""
+        return 1.0 if self.slowed else self.rate
+
+    @property
+    def slowed(self) -> bool:
+        """Whether a wait of the target has ended since the rate was set."""
+        return self._woken.value != _NOBODY
 
     def set_rate(self, rate: float) -> None:
         """Change the rate from this moment on; target time is continuous. For the engine's loop only: one writer."""
         if not 1 <= rate <= 10_000:
             raise ValueError(f"rate: got {rate!r}; expected a number from 1 to 10000")
         fixed = round(rate * _ONE)
-        if fixed == self._rate:
+        if fixed == self._rate and not self.slowed:
             return
         word, pack_into, buffer, origin = self._word, _TIMES.pack_into, self._map, self._origin
         odd, even = (word.value + 1) & 0xFFFFFFFF, (word.value + 2) & 0xFFFFFFFF
@@ -74,8 +82,9 @@ class Page:
         word.value = odd
         with self._fence:
             now = time.monotonic_ns()
-        gone = self._gone + ((now - self._changed) * self._rate >> 32)
+        gone = self._gone_at(now)
         pack_into(buffer, _TIMES_AT, origin, now, gone, fixed)
+        self._woken.value = _NOBODY
         word.value = even
         self._changed, self._gone, self._rate = now, gone, fixed
         self._libc.syscall(_FUTEX, ctypes.byref(word), _FUTEX_WAKE, _ALL, None, None, 0)
@@ -90,20 +99,42 @@ class Page:
             self._waiters.add(waiter)
             try:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(waiter, left / self.rate)
+                    async with asyncio.timeout(
+                        left / self.rate_now
+                    ):  # wait_for would swallow a cancellation beside a change
+                        await waiter
             finally:
                 self._waiters.discard(waiter)
 
     def elapsed(self) -> float:
-        """Target seconds since the page was made."""
-        return self.at(time.monotonic_ns())
+        """Target seconds since the page was made; never less than it said before."""
+        self._latest = max(self._latest, self._gone_at(time.monotonic_ns()))
+        return self._latest / 1e9
 
-    def at(self, real: int) -> float:
-        """Target seconds from the origin to a moment (``time.monotonic_ns``) that is not before the last change."""
-        return (self._gone + ((real - self._changed) * self._rate >> 32)) / 1e9
+    def _gone_at(self, real: int) -> int:
+        """Target nanoseconds. Who has marked that he woke, and not yet written when, woke just now."""
+        woken, since = self._woken.value, real - self._changed
+        if woken == _NOBODY or self._rate == _ONE:
+            return self._gone + (since * self._rate >> 32)
+        slow = 0 if woken == _MARKED else min(max(real - woken, 0), since)
+        return self._gone + ((since - slow) * self._rate >> 32) + slow
 
     def close(self) -> None:
-        """Unmap it and remove the file; processes that have it mapped go on at the last rate."""
-        del self._word
-        self._map.close()
-        self.path.unlink(missing_ok=True)
+        """Unmap them and remove the files; processes that have them mapped go on at the last rate."""
+        del self._word, self._woken
+        for mapped in (self._map, self._woken_map):
+            if mapped is not None:
+                mapped.close()
+        for path in self.paths:
+            path.unlink(missing_ok=True)
+
+
+def _mapped(path: Path, mode: int) -> mmap.mmap:
+    """A new file of one page, mapped."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(descriptor, mode)  # whatever the umask is
+        os.ftruncate(descriptor, mmap.PAGESIZE)
+        return mmap.mmap(descriptor, mmap.PAGESIZE)
+    finally:
+        os.close(descriptor)

@@ -22,6 +22,7 @@ from fake_control_plane.faults.api import AnswerFault, Fault, ListenerFault, Rec
 from fake_control_plane.state import ControlPlane
 from machineid_conformance.engine.console import Console
 from machineid_conformance.engine.plan import PlannedRun
+from machineid_conformance.engine.target_time import TargetTime
 from machineid_conformance.gateway.api import Ruling
 from machineid_conformance.scenario.model import Moment, Step, Until
 from machineid_conformance.trace.events import (
@@ -92,6 +93,7 @@ class Progress:
     last_activity: float = 0.0
     open_calls: int = 0
     open_effects: int = 0
+    withheld: int = 0  # of the open calls: those that a fault has taken over, and that may last
     validates: int = 0
     effects: int = 0
     effects_since_validate: int = 0
@@ -99,6 +101,11 @@ class Progress:
     first_refusal_at: float | None = None
     validates_since_refusal: int = 0
     validates_before_restart: int = 0
+
+    @property
+    def owes(self) -> bool:
+        """Whether the target waits for something that the harness is about to give."""
+        return self.open_calls > self.withheld or self.open_effects > 0
 
     def restarted(self, now: float) -> None:
         """The target was started again: what it was refused before no longer says anything."""
@@ -126,7 +133,7 @@ class RunDirector:
         plane: ControlPlane,
         console: Console,
         writer: TraceWriter,
-        clock: Callable[[], float],
+        time: TargetTime,
         hold_for: Callable[[float], float],
         registers: bool = True,
     ) -> None:
@@ -145,8 +152,10 @@ class RunDirector:
         self.restart: Callable[[], Awaitable[None]] | None = None
         self.send_signal: Callable[[signal.Signals], Awaitable[None]] | None = None
         self.stimulate: Callable[[int], None] | None = None
+        self.heard: Callable[[], None] = lambda: None
         self._writer = writer
-        self._clock = clock
+        self._time = time
+        self._clock = time.now
         self._hold_for = hold_for
         self._hold: float | None = None
         self._counts: Counter[str] = Counter()
@@ -167,6 +176,7 @@ class RunDirector:
         return self._clock()
 
     def record(self, event: E) -> E:
+        self.heard()
         if self.closing and not isinstance(event, _AFTER_THE_END):
             return event
         if not isinstance(event, _UNDRAINED):
@@ -175,8 +185,8 @@ class RunDirector:
         return self._writer.write(event)
 
     async def pause(self, seconds: float) -> None:
-        """Let target seconds pass. The one place where the engine waits for time: a scenario asked for it."""
-        await asyncio.sleep(seconds)  # at 1x; the clock of the run decides
+        """Let target seconds pass."""
+        await self._time.pause(seconds)
 
     def next_effect(self) -> int:
         self._effect_number += 1
@@ -271,6 +281,9 @@ class RunDirector:
         earlier = truths[max(0, before - fault.earlier_answers) : before] if fault is not None else ()
         self.settle()
         self.drain()
+        if fault is not None:
+            progress.withheld += 1
+        self.heard()
         return Ruling(answer=answer, allow=allow, earlier=earlier, fault=fault, close=self._closes)
 
     async def control_ended(
@@ -279,6 +292,7 @@ class RunDirector:
         seen = self._calls.pop((instance, number))
         answer, active = receipt.answer, self.fault
         if ruling.fault is not None:
+            self.progress.withheld -= 1
             self._record_receipt(seen, ruling.fault, receipt, active, connection)
         decision = answer.decision if answer is not None and seen.operation == "validate" else None
         if answer is not None:

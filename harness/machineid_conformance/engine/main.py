@@ -15,6 +15,7 @@ from fake_control_plane.certificates import Authority
 from machineid_conformance.config import load
 from machineid_conformance.config.model import Configuration, Target
 from machineid_conformance.config.overrides import Overrides
+from machineid_conformance.dilation.build import Library, Unavailable, build
 from machineid_conformance.engine import results
 from machineid_conformance.engine.interruption import Interruption
 from machineid_conformance.engine.run import Session
@@ -66,6 +67,7 @@ async def judge(request: Request, emit: Emit, interruption: Interruption) -> Mes
                 tempfile.TemporaryDirectory(prefix="machineid-conformance-", ignore_cleanup_errors=True)
             )
         )
+        library = await _library(targets)
         authority = Authority()
         pem = scratch / "authority.pem"
         pem.write_bytes(authority.pem)
@@ -83,6 +85,7 @@ async def judge(request: Request, emit: Emit, interruption: Interruption) -> Mes
                     mode=modes[target.name],
                     open_world=_opener(modes[target.name], spawner),
                     tell=_teller(request.follow, emit),
+                    library=library,
                     toxiproxy=toxiproxy,
                 ),
                 slots=slots,
@@ -105,6 +108,13 @@ async def judge(request: Request, emit: Emit, interruption: Interruption) -> Mes
             "interrupted": document["interrupted"], "exit": _exit(document),
         },
     )  # fmt: skip
+
+
+async def _library(targets: Sequence[Target]) -> Library | Unavailable:
+    """The library of target time, compiled if it is not yet, where a target wants it."""
+    if all(target.speed == 1 for target in targets):
+        return Unavailable(reason="no target asks for another time")
+    return await asyncio.to_thread(build)
 
 
 def _teller(run: str | None, emit: Emit) -> Callable[[str, Mapping[str, Any]], None] | None:

@@ -97,7 +97,7 @@ def target_json(
             {
                 "id": one.ran.run.id, "scenario": one.ran.run.scenario.id, "subject": one.ran.run.subject,
                 "boundary": one.ran.run.n, "variant": one.ran.run.variant.id if one.ran.run.variant else None,
-                "environment": one.ran.run.environment_number, "speed": 1,
+                "environment": one.ran.run.environment_number, "speed": one.ran.speed,
                 "trace": trace_name(one.ran), "seconds": one.ran.seconds, "wall_seconds": one.ran.wall_seconds,
             }
             for one in judged

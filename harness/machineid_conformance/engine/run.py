@@ -26,10 +26,14 @@ from fake_control_plane.certificates import Authority
 from fake_control_plane.state import ControlPlane
 from machineid_conformance.config import templates
 from machineid_conformance.config.model import Target
+from machineid_conformance.dilation.build import Library, Unavailable, place
+from machineid_conformance.dilation.page import Page
 from machineid_conformance.engine.console import Console
 from machineid_conformance.engine.director import RunDirector
+from machineid_conformance.engine.pace import Pace
 from machineid_conformance.engine.plan import PlannedRun
 from machineid_conformance.engine.stimulus import Stimulation
+from machineid_conformance.engine.target_time import TargetTime
 from machineid_conformance.engine.watch import Watch
 from machineid_conformance.gateway.gateway import Gateway
 from machineid_conformance.isolation.api import (
@@ -37,8 +41,10 @@ from machineid_conformance.isolation.api import (
     ConnectRefused,
     DatagramSeen,
     FileTouched,
+    IsolationError,
     MainExited,
     OutputChunk,
+    TimeFiles,
     World,
     WorldEvent,
     WorldSpec,
@@ -87,6 +93,8 @@ class Session:
     open_world: OpenWorld
     mode: str
     scratch: Path
+    library: Library | Unavailable
+    """Of target time."""
     toxiproxy: Toxiproxy | None = None
     """Delivers the network faults, if it was asked for."""
     tell: Callable[[str, Mapping[str, Any]], None] | None = None
@@ -95,12 +103,16 @@ class Session:
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
-    """A run that is over. ``seconds`` are target seconds."""
+    """A run that is over. ``seconds`` are target seconds; ``speed`` is the highest rate at which they passed. ``outside``: the command line
+    of a process of the target in real time, because of which all of it was.
+    """
 
     run: PlannedRun
     trace: Path
     seconds: float
     wall_seconds: float
+    speed: float = 1.0
+    outside: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -127,7 +139,9 @@ class Instance:
 
 
 class Run:
-    """Executes one planned run. ``release`` is called once, when the run has begun to wait and needs no core."""
+    """Executes one planned run. ``release`` is called once, when the run has begun to wait and needs no core. ``speed`` is the highest rate
+    of target time; 1: real time.
+    """
 
     def __init__(
         self,
@@ -138,13 +152,17 @@ class Run:
         registers: bool,
         hold_for: Callable[[float], float],
         release: Callable[[], None],
+        speed: float = 1.0,
     ) -> None:
         self.plan = plan
         self.session = session
+        self.speed = speed
+        self.time = TargetTime()
+        self.clock = self.time.now
+        self.outside: str | None = None
         self.release = release
         self.instances: list[Instance] = []
         self.trace = session.report / "traces" / f"{plan.id}.jsonl"
-        self._began = time.monotonic()
         self._redactor = Redactor()
         for name in plan.target.pass_env:
             for variable, value in os.environ.items():
@@ -165,7 +183,7 @@ class Run:
             plane=self._plane,
             console=self.console,
             writer=self._writer,
-            clock=self.clock,
+            time=self.time,
             hold_for=hold_for,
             registers=registers,
         )
@@ -177,12 +195,9 @@ class Run:
         self.director.send_signal = self._send_signal
         self.stimulation: Stimulation | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._stop_pace: Callable[[], object] = lambda: None
         self._ends: deque[tuple[Instance, MainExited | AllGone]] = deque()
         self._ended = asyncio.Event()
-
-    def clock(self) -> float:
-        """Target seconds since the run began."""
-        return time.monotonic() - self._began
 
     async def execute(self) -> Ran:
         """Run it.
@@ -204,9 +219,10 @@ class Run:
         try:
             self._record_header()
             async with AsyncExitStack() as stack:
-                await self._open_instances(stack)
+                files = await self._target_time(stack)
+                await self._open_instances(stack, files)
                 self._tasks.append(asyncio.create_task(self._follow_ends()))
-                self._began = time.monotonic()
+                self.time.begin()
                 self._preregister()
                 await director.fire("before", "start", 1)
                 for instance in self.instances:
@@ -232,6 +248,8 @@ class Run:
             trace=self.trace,
             seconds=round(self.clock(), 3),
             wall_seconds=round(time.monotonic() - started, 3),
+            speed=self.time.fastest,
+            outside=self.outside,
         )
 
     # -- before ----------------------------------------------------------------------------------------------------------
@@ -242,17 +260,49 @@ class Run:
             RunStarted(
                 run=plan.id, target=plan.target.name, scenario=plan.scenario.id, rules=plan.scenario.rules, subject=plan.subject,
                 n=plan.n, variant=plan.variant.id if plan.variant else None, baseline=plan.baseline, isolation=self.session.mode,
-                environment=dict(plan.environment),
+                speed=self.speed, environment=dict(plan.environment),
             )
         )  # fmt: skip
 
-    async def _open_instances(self, stack: AsyncExitStack) -> None:
+    async def _target_time(self, stack: AsyncExitStack) -> TimeFiles | None:
+        """The time that all worlds of this run share, where it is not real time; ``Pace`` sets its rate."""
+        if self.speed == 1 or isinstance(self.session.library, Unavailable):
+            return None
+        library = place(self.session.library, await stack.enter_async_context(_folder(self.session.scratch)))
+        page = Page(library.page, library.woken)
+        self.time.follow(page)
+        stack.callback(page.close)
+        stack.callback(self.time.follow, None)
+        stack.callback(library.path.unlink)
+        pace = Pace(self.time, highest=self.speed, owes=lambda: self.director.progress.owes, asleep=self._asleep)
+        self.director.heard = pace.heard
+        following = asyncio.create_task(pace.follow())
+        self._tasks.append(following)
+        self._stop_pace = following.cancel
+        return TimeFiles(library=library.path, page=library.page, woken=library.woken)
+
+    async def _asleep(self) -> bool:
+        """Whether all processes wait, in target time, and nothing that they wrote or sent is unread."""
+        try:
+            for instance in self.instances:
+                found = await instance.world.asleep()
+                if found.outside and self.outside is None:
+                    self.outside = found.outside[0]
+                if found.outside or not found.asleep:
+                    return False
+        except IsolationError:
+            return False  # its supervisor has ended
+        return not self.unread()
+
+    async def _open_instances(self, stack: AsyncExitStack, time: TimeFiles | None) -> None:
         plan = self.plan
         wanted = [(plan.target, n) for n in range(1, plan.instances + 1)] + [(target, 1) for target in plan.companions]
         for number, (target, n) in enumerate(wanted, 1):
-            await self._open_instance(stack, number, target, n)
+            await self._open_instance(stack, number, target, n, time)
 
-    async def _open_instance(self, stack: AsyncExitStack, number: int, target: Target, n: int) -> None:
+    async def _open_instance(
+        self, stack: AsyncExitStack, number: int, target: Target, n: int, time: TimeFiles | None
+    ) -> None:
         folder = await stack.enter_async_context(_folder(self.session.scratch))
         target = _of_instance(target, n)
         port = _port_of(target, self.session.mode)
@@ -262,7 +312,7 @@ class Run:
         world = await self.session.open_world(
             WorldSpec(
                 folder=folder, cwd=target.cwd, command=command, authority=self.session.authority_pem, workdir=target.workdir,
-                expose=target.expose, hidden=(self.session.report, self.session.scratch), logs=target.logs,
+                expose=target.expose, hidden=(self.session.report, self.session.scratch), logs=target.logs, time=time,
             )
         )  # fmt: skip
         stack.push_async_callback(world.close)
@@ -367,6 +417,7 @@ class Run:
 
     def _take(self, instance: Instance, event: WorldEvent) -> None:
         """Note at once what a process wrote, touched or was refused; its end waits until what it had sent before was read."""
+        self.director.heard()
         if isinstance(event, MainExited | AllGone):
             self._ends.append((instance, event))
             self._ended.set()
@@ -500,6 +551,8 @@ class Run:
     # -- the end -------------------------------------------------------------------------------------------------------------
 
     async def _end(self, reason: str) -> None:
+        self._stop_pace()
+        self.time.set_rate(1)
         self._settle()
         self._drain()
         self.director.closing = True

@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 
 from machineid_conformance.config import templates
 from machineid_conformance.config.model import Target
-from machineid_conformance.engine import pressure
+from machineid_conformance.dilation.build import Unavailable
+from machineid_conformance.engine import pressure, time_probe
 from machineid_conformance.engine.interruption import Interruption
+from machineid_conformance.engine.pace import AUTO
 from machineid_conformance.engine.plan import PlannedRun, baseline_runs, runs_of, without_repeats
 from machineid_conformance.engine.results import observation_json, target_json
 from machineid_conformance.engine.run import Ran, Run, Session, SetupError
@@ -33,8 +35,12 @@ HOLD_WITHOUT_DEADLINE = 0.3
 """Seconds that a validate is held where no run has measured the client's deadline."""
 UNANSWERED = frozenset({"hang", "late-allow"})
 """The faults under which a client waits for the first byte until its own deadline."""
+MISSED_LIMITS = frozenset({"run_within", "start_within"})
+"""How a run ends (``run-ended.reason``) that took longer than the target is given."""
 REPEATS = 2
 """How often a run is repeated at most, because the machine was too busy for the target's own deadlines."""
+REAL_TIME_RULES = frozenset({"stop/latency"})
+"""A scenario that names one of these is about durations: its runs stay in real time (design.md, *Time dilation*)."""
 HOLD_AT_MOST = 1.0
 """Longer does not show more: work that does not wait for its decision starts at once."""
 
@@ -74,6 +80,9 @@ class TargetSession:
         default_factory=set
     )  # doubts that a repeat has shown to be the target's own doing
     left_out: dict[str, str] = field(default_factory=dict)
+    real_time: str | None = (
+        None  # why the target's time is real time; None: it is not, outside of the runs that ask for it
+    )
     planned: dict[str, int] | None = None  # runs by scenario; None until the baseline is known
     complete: bool = True
     interrupted: bool = False
@@ -96,6 +105,7 @@ class TargetSession:
     async def _run_everything(self) -> None:
         base = next(scenario for scenario in self.scenarios if not scenario.steps and scenario.id == "baseline")
         async with asyncio.TaskGroup() as group:  # one that fails ends the others before anything they use is closed
+            group.create_task(self._try_target_time())
             tasks = [group.create_task(self._execute_baseline(plan)) for plan in baseline_runs(self.target, base)]
         ran = [task.result() for task in tasks]
         views = [RunView.of(read(one.trace)) for one in ran]
@@ -185,6 +195,13 @@ class TargetSession:
 
     async def _run_and_judge(self, plan: PlannedRun) -> None:
         judged = self._judged(await self._execute(plan))
+        if judged.ran.speed > 1 and (void := self._void(judged)) is not None:
+            before = self._doubt(judged)
+            self._say_void(judged.ran, void)
+            judged = self._judged(await self._execute(plan, real_time=True))
+            again = self._doubt(judged)
+            if before is not None and again is not None and again.kind == before.kind:
+                self.confirmed.add(again.kind)
         for n in range(1, REPEATS + 1):
             doubt = self._doubt(judged)
             if doubt is None or self.pressure[plan.id] < pressure.BUSY or doubt.kind in self.confirmed:
@@ -198,6 +215,16 @@ class TargetSession:
                 if again is not None and again.kind == doubt.kind:
                     self.confirmed.add(doubt.kind)
         self._tell(judged)
+
+    def _void(self, judged: Judged) -> str | None:
+        """Why a run in fast time says nothing; None if it stands. What was done was done; what is missing or late may be so because time
+        was fast.
+        """
+        ended = judged.case.view.ended
+        if ended is not None and ended.reason in MISSED_LIMITS:
+            return f"it reached its limit {ended.reason}"
+        doubt = self._doubt(judged)
+        return None if doubt is None or doubt.kind in self.confirmed else doubt.words
 
     def _doubt(self, judged: Judged) -> Doubt | None:
         return starvation.doubt(
@@ -219,19 +246,56 @@ class TargetSession:
         return ran
 
     def _say_repeated(self, ran: Ran, doubt: str, n: int) -> None:
-        """The trace of the run that is not believed is kept beside the other's."""
-        kept = ran.trace.with_name(f"{ran.trace.stem}.busy-{n}{ran.trace.suffix}")
-        ran.trace.rename(kept)
         share = self.pressure[ran.run.id]
-        text = (
-            f"{ran.run.id} is run again: {doubt}, while for {share:.0%} of its time something waited for a core of this machine; "
-            f"its trace is {kept.relative_to(self.session.report).as_posix()}"
+        why = f"{doubt}, while for {share:.0%} of its time something waited for a core of this machine"
+        self._keep(ran, why, f"busy-{n}")
+
+    def _say_void(self, ran: Ran, why: str) -> None:
+        self._keep(ran, f"{why}, in time up to {ran.speed:g} times as fast as real time; now in real time", "fast")
+
+    def _keep(self, ran: Ran, why: str, word: str) -> None:
+        """The trace of the run that is not believed is kept beside the other's."""
+        kept = ran.trace.with_name(f"{ran.trace.stem}.{word}{ran.trace.suffix}")
+        ran.trace.rename(kept)
+        self._notice(
+            f"{ran.run.id} is run again: {why}; its trace is {kept.relative_to(self.session.report).as_posix()}"
         )
+
+    def _notice(self, text: str) -> None:
         self.emit(Message(kind="notice", payload={"target": self.target.name, "text": text}))
+
+    # -- target time -------------------------------------------------------------------------------------------------------
+
+    async def _try_target_time(self) -> None:
+        """Find out whether this target's time can be another than real time."""
+        target, library = self.target, self.session.library
+        if target.speed == 1:
+            self.real_time = "speed = 1"
+        elif isinstance(library, Unavailable):
+            self.real_time = library.reason
+        elif target.passthrough or target.expose:
+            self.real_time = (
+                f"{'passthrough' if target.passthrough else 'expose'} leads to real services, which keep real time"
+            )
+        elif self.session.toxiproxy is not None:
+            self.real_time = "Toxiproxy keeps real time"
+        else:
+            self.real_time = await time_probe.probe(self.session, library, target)
+            if self.real_time is not None:
+                self._notice(f"time is real: {self.real_time}")
+
+    def _speed(self, plan: PlannedRun) -> float:
+        """The highest rate at which a run's target may be given its time."""
+        if self.real_time is not None or plan.baseline or not REAL_TIME_RULES.isdisjoint(plan.scenario.rules):
+            return 1.0
+        if any(step.do.kind == "signal" for step in plan.steps):
+            return 1.0  # a process that is stopped looks like one that waits
+        return AUTO if self.target.speed == "auto" else self.target.speed
 
     # -- one run ---------------------------------------------------------------------------------------------------------
 
-    async def _execute(self, plan: PlannedRun, *, alone: bool = False) -> Ran:
+    async def _execute(self, plan: PlannedRun, *, alone: bool = False, real_time: bool = False) -> Ran:
+        speed = 1.0 if alone or real_time else self._speed(plan)
         # A run that must wait for its turn waits before it takes a place: the other targets' runs go on meanwhile.
         one_by_one = self.target.serial or self.target.workdir == "shared" or self._port_is_shared
         async with (
@@ -239,7 +303,7 @@ class TargetSession:
             self.slots.alone() if alone else self.slots.taken(waits=_waits(plan.scenario)) as release,
         ):
             before = pressure.read()
-            ran = await self._run(plan, release)
+            ran = await self._run(plan, release, speed)
             self.pressure[plan.id] = pressure.share(before, pressure.read())
             return ran
 
@@ -249,7 +313,7 @@ class TargetSession:
         stimulus = self.target.stimulus
         return stimulus is not None and self.session.mode == "proxy" and "port" not in templates.words(stimulus.listen)
 
-    async def _run(self, plan: PlannedRun, release: Callable[[], None]) -> Ran:
+    async def _run(self, plan: PlannedRun, release: Callable[[], None], speed: float) -> Ran:
         self.emit(
             Message(
                 kind="run-started",
@@ -267,8 +331,13 @@ class TargetSession:
             registers=baseline.registers if baseline else True,
             hold_for=self._hold_for,
             release=release,
+            speed=speed,
         )
-        return await run.execute()
+        ran = await run.execute()
+        if ran.outside is not None and self.real_time is None:
+            self.real_time = f"{ran.outside!r} does not load the library of target time (a static binary?)"
+            self._notice(f"from {plan.id} on time is real: {self.real_time}")
+        return ran
 
     def _hold_for(self, share: float) -> float:
         deadline = self.deadline()

@@ -7,6 +7,7 @@ next moment at which a limit would be reached.
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from machineid_conformance.trace.events import Watched
 if TYPE_CHECKING:
     from machineid_conformance.engine.run import Instance, Run
 
-GRACE_AT_1X = 20.0
-"""How much of ``grace_window`` is watched while target time is real time; the report says so."""
 QUIET_SECONDS = 0.3
 """A run in which nothing happened for so long is waiting: it gives its place among the busy ones to another."""
 BUSY_SHARE = 0.2
@@ -31,7 +30,8 @@ class Watch:
         self.target = run.plan.target
         self.progress = run.director.progress
         self._revoked_at_horizon = False
-        self._cpu: dict[int, tuple[float, float]] = {}
+        self._cpu: dict[int, tuple[float, float]] = {}  # by instance: real time, and what it had used by then
+        self._refused_at = 0.0  # real time of the first refusal
         self._not_idle_before = 0.0
         self._stops = 0
         steps = [step for step in run.plan.steps if isinstance(step.at.n, int)]
@@ -48,7 +48,7 @@ class Watch:
             if bell.is_set():
                 continue
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._next_limit()):
+                async with self.run.time.limit(self._next_limit()):
                     try:
                         async with asyncio.timeout(QUIET_SECONDS):
                             await bell.wait()
@@ -72,6 +72,7 @@ class Watch:
                 limits.append(half)
         if self.progress.first_refusal_at is not None:
             limits.append(self.progress.first_refusal_at + self._window() - now)
+            limits.append(self._real_window_left() * self.run.time.rate)
         return max(0.01, min(limit for limit in limits if limit > 0) if any(limit > 0 for limit in limits) else 0.05)
 
     def _window(self) -> float:
@@ -79,12 +80,20 @@ class Watch:
         watch = self.run.plan.scenario.watch
         if watch == "idle":
             return 0.0
-        return min(self.target.grace_window, GRACE_AT_1X) if watch == "grace" else float(watch)
+        return self.target.grace_window if watch == "grace" else float(watch)
+
+    def _real_window_left(self) -> float:
+        """How many real seconds of the window may still be watched. Where time is real, and where it is not fast enough, the window is
+        cut, and the report says what was watched.
+        """
+        return self._refused_at + self.target.grace_window_real - time.monotonic()
 
     # -- the decision ----------------------------------------------------------------------------------------------------
 
     async def _over(self) -> str | None:
         run, now = self.run, self.run.clock()
+        if self.progress.first_refusal_at is None:
+            self._refused_at = time.monotonic()
         subjects = run.instances[: run.plan.instances]
         if all(instance.gone for instance in subjects):
             if await self._stopped():
@@ -107,7 +116,7 @@ class Watch:
         if self._waits_for_the_end_of_an_outage():
             return None
         if self._window() and self.progress.first_refusal_at is not None:
-            if now < self.progress.first_refusal_at + self._window():
+            if now < self.progress.first_refusal_at + self._window() and self._real_window_left() > 0:
                 return None
             self._watched(now, "watched")
             return "watched"
@@ -177,10 +186,10 @@ class Watch:
         quiet = now - max(self.progress.last_activity, self._not_idle_before)
         if quiet < self.target.idle_after:
             if quiet >= self.target.idle_after / 2:
-                await self._sample(now)
+                await self._sample()
             return False
         for instance in self.run.instances:
-            if not instance.gone and await self._busy(instance, now):
+            if not instance.gone and await self._busy(instance):
                 self._not_idle_before = now - self.target.idle_after / 2
                 return False
         if self.run.unread():  # the harness is behind, and the target may be waiting for it
@@ -188,13 +197,14 @@ class Watch:
             return False
         return not self._open()
 
-    async def _sample(self, now: float) -> None:
+    async def _sample(self) -> None:
         for instance in self.run.instances:
             if not instance.gone and instance.number not in self._cpu:
                 seconds, _ = await instance.world.busy()
-                self._cpu[instance.number] = (now, seconds)
+                self._cpu[instance.number] = (time.monotonic(), seconds)
 
-    async def _busy(self, instance: Instance, now: float) -> bool:
+    async def _busy(self, instance: Instance) -> bool:
         seconds, runnable = await instance.world.busy()
-        then, before = self._cpu.pop(instance.number, (now - self.target.idle_after, seconds))
+        now = time.monotonic()
+        then, before = self._cpu.pop(instance.number, (now, seconds))
         return runnable or seconds - before > BUSY_SHARE * max(now - then, 0.1)

@@ -44,6 +44,9 @@ class Director(Protocol):
     async def pause(self, seconds: float) -> None:
         """Let target seconds pass."""
 
+    def heard(self) -> None:
+        """The target does something: it connects, or asks for a name. Target time is real time from now on, until it waits again."""
+
     def listener_fault(self) -> ListenerFault | None:
         """What is in force for new control-plane connections. ``tcp`` is delivered by the world, ``dns`` and ``tls`` here."""
 

@@ -122,6 +122,7 @@ class Gateway:
     # -- connections -----------------------------------------------------------------------------------------------------
 
     def _accepted(self, sock: socket.socket) -> None:
+        self._site.director.heard()
         try:
             destination = self._site.world.destination(sock)
             wire = Wire(sock)
@@ -144,6 +145,7 @@ class Gateway:
 
     def _resolve(self, question: Question) -> tuple[int, str | None]:
         names = self._site.names
+        self._site.director.heard()
         fault = self._site.director.listener_fault()
         if fault is not None and fault.layer == "dns" and names.is_control_plane(question.name):
             return NXDOMAIN, None

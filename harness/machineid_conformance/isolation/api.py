@@ -20,6 +20,27 @@ class IsolationError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TimeFiles:
+    """What puts a world's processes into target time (``dilation``): the library, the page that says how fast time goes, and the page
+    that the target writes. Worlds that share the pages share their time.
+    """
+
+    library: Path
+    page: Path
+    woken: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asleep:
+    """``asleep``: none of a world's processes is on a processor, waits for one, or for a disk. ``outside``: the command lines of those in
+    real time, because they have not loaded the library.
+    """
+
+    asleep: bool
+    outside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class WorldSpec:
     """Everything a world needs to know before it is made.
 
@@ -35,6 +56,8 @@ class WorldSpec:
     expose: tuple[str, ...] = ()
     hidden: tuple[Path, ...] = ()
     logs: tuple[str, ...] = ()
+    time: TimeFiles | None = None
+    """None: real time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +156,9 @@ class World(Protocol):
 
     async def busy(self) -> tuple[float, bool]:
         """CPU seconds that the instance's processes have used so far, and whether one of them is runnable now."""
+
+    async def asleep(self) -> Asleep:
+        """Whether all processes of the instance wait, and which of them in real time."""
 
     def refuse_control(self, refuse: bool) -> None:
         """From now on the control plane's address refuses connects (or accepts again). Immediate, and exact to the next SYN."""

@@ -62,8 +62,8 @@ class MountError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """What to build. ``binds`` are (path on the host, path inside) pairs, bound read-only over what is there. ``root`` is
-    an empty folder that the new root is mounted on, ``sockets`` are the host's Unix sockets.
+    """What to build. ``binds`` are (path on the host, path inside) pairs, bound read-only over what is there; ``writable`` likewise, and
+    may be written. ``root`` is an empty folder that the new root is mounted on, ``sockets`` are the host's Unix sockets.
     """
 
     folder: str
@@ -73,6 +73,7 @@ class Layout:
     expose: Sequence[str] = ()
     hidden: Sequence[str] = ()
     binds: Sequence[tuple[str, str]] = ()
+    writable: Sequence[tuple[str, str]] = ()
     sockets: Sequence[str] = ()
     own_pids: bool = True
 
@@ -134,6 +135,8 @@ class Tree:
                     mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755")
         self._mask_sockets()
         for source, target in layout.binds:
+            make_read_only(self._bind_over(HOST + source, target))
+        for source, target in layout.writable:
             self._bind_over(HOST + source, target)
         for path in layout.expose:
             self._expose(path)
@@ -303,8 +306,8 @@ class Tree:
                 raise MountError("working folder overlay", error.errno or 0, why) from error
             self.upper = os.open(layer, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def _bind_over(self, source: str, target: str) -> None:
-        """Show ``source`` at ``target``, following links at the target, and making what is missing."""
+    def _bind_over(self, source: str, target: str) -> str:
+        """Show ``source`` at ``target``, following links at the target, and making what is missing; returns where it stands."""
         with stage(f"bind {target}"):
             real = os.path.realpath(target)
             if os.path.isdir(source):
@@ -313,7 +316,7 @@ class Tree:
                 os.makedirs(os.path.dirname(real), exist_ok=True)
                 _touch(real)
             mount(source, real, None, MS_BIND)
-            make_read_only(real)
+        return real
 
     def _expose(self, path: str) -> None:
         source = _behind_links(path)

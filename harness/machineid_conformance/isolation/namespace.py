@@ -33,6 +33,8 @@ from machineid_conformance.isolation.wire import Channel
 CONTROL_ADDRESS = "198.18.0.1"  # RFC 2544: for benchmarks, routed nowhere
 DNS_PORT = 65003
 INSIDE_HOME, INSIDE_TMP, INSIDE_TRUST = "/machineid/home", "/machineid/tmp", "/machineid/trust"
+INSIDE_TIME = "/machineid/time/target-time.so"
+PRELOAD = "/etc/ld.so.preload"
 SO_ORIGINAL_DST = 80
 SOL_IPV6 = 41
 BACKLOG = 1024
@@ -62,6 +64,7 @@ async def open_world(spec: WorldSpec, *, spawner: Spawner) -> World:
         "expose": list(spec.expose),
         "hidden": [str(real(path)) for path in spec.hidden],
         "binds": binds,
+        "writable": [] if spec.time is None else [(str(spec.time.woken), f"{INSIDE_TIME}.woken")],
         "control_address": CONTROL_ADDRESS,
     }
     while True:
@@ -128,7 +131,22 @@ def _fill_folder(spec: WorldSpec, cwd: Path, shown: Path) -> list[tuple[str, str
     trust, etc = shown / "trust", shown / "etc"
     binds = [(str(trust), INSIDE_TRUST), *((str(etc / name), f"/etc/{name}") for name in RESOLVER)]
     binds += [(str(trust / source), target) for source, target in trust_binds(spec.command, cwd)]
-    return binds
+    return binds + _time_binds(spec, shown)
+
+
+def _time_binds(spec: WorldSpec, shown: Path) -> list[tuple[str, str]]:
+    """The loader's own list reaches programs that are started with another environment, and no target sees a variable."""
+    if spec.time is None:
+        return []
+    library, page = spec.time.library, spec.time.page
+    return [(str(library), INSIDE_TIME), (str(page), f"{INSIDE_TIME}.page"), (str(shown / "preload"), PRELOAD)]
+
+
+def _preload() -> str:
+    """What the loader is to load into every program: what this machine asks for, and target time before it."""
+    with contextlib.suppress(OSError):
+        return f"{INSIDE_TIME}\n{Path(PRELOAD).read_text(encoding='utf-8')}"
+    return f"{INSIDE_TIME}\n"
 
 
 def _shown(authority: Path) -> Path:
@@ -147,6 +165,7 @@ def _shown(authority: Path) -> Path:
             (whole / below).mkdir()
         for file, text in RESOLVER.items():
             (whole / "etc" / file).write_text(text.format(hostname=socket.gethostname()))
+        (whole / "preload").write_text(_preload(), encoding="utf-8")
         whole.rename(folder)  # only now: one that was interrupted half-way is not taken for it
     return folder
 
@@ -162,6 +181,7 @@ class NamespaceWorld(SupervisedWorld):
         gateway, control, self._dns, self._tap = (socket.socket(fileno=fd) for fd in fds[:4])
         os.close(fds[4])
         self._upper = fds[6] if len(fds) > 6 else None
+        self.library = None if spec.time is None else INSIDE_TIME
         self.listeners: Sequence[socket.socket] = [gateway]
         self.control_listener: socket.socket | None = control
         self.dns: socket.socket | None = self._dns

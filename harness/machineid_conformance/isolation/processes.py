@@ -101,3 +101,11 @@ def runnable(process: Process) -> bool:
         (stat := _stat(f"/proc/{process.pid}/task/{thread}/stat")) is not None and stat[0] in {"R", "D"}
         for thread in threads
     )
+
+
+def has_mapped(pid: int, path: str | None) -> bool:
+    """Whether a process has a file in its address space, under this path; also when there is no path, and when the process has ended."""
+    if path is None:
+        return True
+    maps = _read(f"/proc/{pid}/maps")
+    return not maps or f" {path}\n".encode() in maps

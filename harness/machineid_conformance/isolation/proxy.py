@@ -103,7 +103,11 @@ class ProxyWorld(SupervisedWorld):
         listener.setblocking(False)
         self.listeners: Sequence[socket.socket] = [listener]
         folder = real(spec.folder)
-        self.environment: Mapping[str, str] = proxy_environment(folder, listener.getsockname()[1])
+        environment = proxy_environment(folder, listener.getsockname()[1])
+        if spec.time is not None:
+            self.library = str(real(spec.time.library))
+            environment["LD_PRELOAD"] = self.library
+        self.environment: Mapping[str, str] = environment
         self._before = self._look()
         self._follow_existing_logs()
 

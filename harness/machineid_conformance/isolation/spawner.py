@@ -232,6 +232,7 @@ def _supervise(channel: Channel, request: dict[str, Any], sockets: list[str], op
         expose=request["expose"],
         hidden=request["hidden"],
         binds=[(source, target) for source, target in request["binds"]],
+        writable=[(source, target) for source, target in request["writable"]],
         sockets=sockets,
         own_pids=request["own_pids"],
     )

@@ -18,6 +18,7 @@ from typing import Any
 
 from machineid_conformance.isolation.api import (
     AllGone,
+    Asleep,
     FileTouched,
     IsolationError,
     MainExited,
@@ -41,6 +42,8 @@ class SupervisedWorld:
     """The common half of ``isolation.api.World``. ``channel`` leads to the supervisor, which has said ``ready``."""
 
     environment: Mapping[str, str]
+    library: str | None = None
+    """The library of target time, as the world's processes have it mapped."""
 
     def __init__(self, spec: WorldSpec, channel: Channel, *, cwd: Path, watcher: FolderWatcher | None) -> None:
         self._spec = spec
@@ -111,6 +114,11 @@ class SupervisedWorld:
         """See ``World.busy``."""
         reply, _ = await self._ask({"do": "busy"})
         return reply["seconds"], reply["runnable"]
+
+    async def asleep(self) -> Asleep:
+        """See ``World.asleep``."""
+        reply, _ = await self._ask({"do": "asleep", "library": self.library})
+        return Asleep(asleep=reply["asleep"], outside=tuple(reply["outside"]))
 
     async def close(self) -> None:
         """See ``World.close``."""

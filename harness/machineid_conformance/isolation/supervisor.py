@@ -5,7 +5,7 @@ child, and ``waitpid(-1)`` failing with ECHILD is the proof that nothing is left
 that ends, for whatever reason, everything that it supervises is killed, and it exits.
 
 Orders (each has an ``id`` that its reply repeats): ``start`` (with the write ends of stdout and stderr), ``signal``, ``kill``,
-``busy``, ``socket`` (a socket inside the network namespace that the redirection leaves alone), ``end``. Reports: ``exited``,
+``busy``, ``asleep``, ``socket`` (a socket inside the network namespace that the redirection leaves alone), ``end``. Reports: ``exited``,
 ``gone``.
 """
 
@@ -54,6 +54,7 @@ class Supervisor:
             "signal": self._on_signal,
             "kill": self._on_kill,
             "busy": self._on_busy,
+            "asleep": self._on_asleep,
             "socket": self._on_socket,
         }
         try:
@@ -141,6 +142,12 @@ class Supervisor:
         alive = processes.descendants(os.getpid())
         seconds = ended.ru_utime + ended.ru_stime + sum(process.seconds for process in alive)
         self._reply(order, seconds=seconds, runnable=any(processes.runnable(process) for process in alive))
+
+    def _on_asleep(self, order: dict[str, Any], _: list[int]) -> None:
+        alive = processes.descendants(os.getpid())
+        asleep = not any(processes.runnable(process) for process in alive)
+        outside = [process.pid for process in alive if not processes.has_mapped(process.pid, order["library"])]
+        self._reply(order, asleep=asleep, outside=[processes.command_line(pid) for pid in outside])
 
     def _on_socket(self, order: dict[str, Any], _: list[int]) -> None:
         with socket.socket(getattr(socket, order["family"]), socket.SOCK_STREAM) as inside:

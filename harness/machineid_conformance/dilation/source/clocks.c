@@ -77,8 +77,14 @@ bool valid_timespec(const struct timespec *value)
     return value && value->tv_nsec >= 0 && value->tv_nsec < NS_PER_S && value->tv_sec >= 0;
 }
 
+/* How long the wait that this thread has begun is to last at most, and the absolute time that it was given. */
+static __thread int64_t asked;
+static __thread struct timespec asked_until;
+
 int64_t deadline_after(int64_t target_ns)
 {
+    asked = target_ns;
+    asked_until = (struct timespec){0};
     if (target_ns == FOREVER)
         return FOREVER;
     int64_t now = target_now(CLOCK_MONOTONIC);
@@ -87,11 +93,22 @@ int64_t deadline_after(int64_t target_ns)
 
 int64_t deadline_at(clockid_t clock, const struct timespec *when)
 {
-    int64_t at = from_timespec(when);
-    if (at == FOREVER)
-        return FOREVER;
-    int64_t left = at - target_now(clock);
-    return deadline_after(left > 0 ? left : 0);
+    /* A condition's waiter comes back with the same time after each slice: that is one wait, and as long as it was at first. */
+    bool again = when->tv_sec == asked_until.tv_sec && when->tv_nsec == asked_until.tv_nsec;
+    int64_t before = asked, at = from_timespec(when), deadline = FOREVER;
+    if (at != FOREVER) {
+        int64_t left = at - target_now(clock);
+        deadline = deadline_after(left > 0 ? left : 0);
+    }
+    asked = again ? before : deadline == FOREVER ? FOREVER : asked;
+    asked_until = *when;
+    return deadline;
+}
+
+void wait_over(bool by_time)
+{
+    if (!by_time || asked >= NAP_NS)
+        page_slow_down();
 }
 
 int64_t left_until(int64_t deadline)
@@ -116,12 +133,16 @@ int sleep_until(int64_t deadline)
     for (;;) {
         uint32_t sequence = page_sequence();
         int64_t left = left_until(deadline);
-        if (left == 0)
+        if (left == 0) {
+            wait_over(true);
             return 0;
+        }
         struct timespec real = to_timespec(left == FOREVER ? FOREVER : to_real(left));
         int why = page_present() ? page_sleep(sequence, &real) : REAL(clock_nanosleep)(CLOCK_MONOTONIC, 0, &real, NULL);
-        if (why == EINTR)
+        if (why == EINTR) {
+            wait_over(false);
             return EINTR;
+        }
     }
 }
 

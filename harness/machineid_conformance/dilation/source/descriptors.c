@@ -21,6 +21,7 @@
             if (count_ != 0 || left_until(deadline) == 0)                  \
                 break;                                                     \
         }                                                                  \
+        wait_over(count_ == 0);                                            \
         count_;                                                            \
     })
 
@@ -88,8 +89,10 @@ static int select_in_slices(int count, fd_set *read, fd_set *write, fd_set *exce
     for (;;) {
         struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));
         int ready = REAL(pselect)(count, read, write, except, &slice, mask);
-        if (ready != 0 || left_until(deadline) == 0)
+        if (ready != 0 || left_until(deadline) == 0) {
+            wait_over(ready == 0);
             return ready;
+        }
         for (int n = 0; n < 3; n++) /* a slice without an event has emptied them */
             if (sets[n])
                 memcpy(sets[n], asked[n], bytes);

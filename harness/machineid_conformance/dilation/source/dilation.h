@@ -12,6 +12,11 @@
  * ended only when target time says so: never early, and late by at most one slice (times the rate) and what the machine adds.
  * A plain sleep needs no slices: it sleeps on the page's sequence number as a futex, and is woken by the change itself.
  *
+ * Time is fast only while everybody waits. The first wait that ends writes its moment into a second page, which all processes of the world
+ * may write: from that moment on the rate is 1, until the harness sets a new one. Else who wakes would run at the rate of its sleep, and the
+ * two seconds that it gives its next call would be a few milliseconds. A nap (below NAP_NS) that ends by time does not count: a loop of
+ * naps is one wait, and a runtime's own ticking would keep time slow.
+ *
  * Not dilated: CPU clocks, times(), times that the kernel writes by itself (file times, /proc, packet time stamps), waits inside libc that
  * call no public name (the resolver's), mq_timed*, semtimedop, aio_suspend, io_uring, priority-inheriting futexes that a runtime makes by
  * itself, and programs that do not go through libc at all (Go, static binaries). Their waits last as long in real time as they asked for.
@@ -27,6 +32,7 @@
 
 #define NS_PER_S INT64_C(1000000000)
 #define SLICE_NS INT64_C(10000000)
+#define NAP_NS INT64_C(100000000)
 #define FOREVER INT64_MAX
 
 /* Interposed names are visible; nothing else of the library is (-fvisibility=hidden). */
@@ -57,6 +63,9 @@ int64_t deadline_at(clockid_t clock, const struct timespec *when);
 int64_t left_until(int64_t deadline);  /* target nanoseconds; 0 when it has passed */
 int64_t slice_until(int64_t deadline, int64_t longest); /* real nanoseconds to wait now; without a page the rate never changes: an hour */
 
+/* The wait that this thread began with deadline_after or deadline_at has ended: by time, or by what it waited for. Keeps errno. */
+void wait_over(bool by_time);
+
 /* Sleep until the deadline: 0, or EINTR when a signal handler ran. */
 int sleep_until(int64_t deadline);
 
@@ -67,10 +76,11 @@ struct reading {
 };
 struct reading read_page(void);
 
-/* The page's sequence number, and to wait (as a futex) until it is another; page_sleep waits no longer than `real`, is a cancellation
- * point, and gives an error number. */
+/* The page's sequence number, and to wait (as a futex) until it is another or time was slowed; page_sleep waits no longer than `real`, is a
+ * cancellation point, and gives an error number. */
 uint32_t page_sequence(void);
 void page_await_change(uint32_t sequence);
+void page_slow_down(void); /* real speed from now on, if it is faster: somebody runs */
 int page_sleep(uint32_t sequence, const struct timespec *real);
 bool page_present(void);
 

@@ -30,6 +30,7 @@ static struct timespec slice_end(int64_t deadline, int64_t longest)
             if (why_ != ETIMEDOUT || left_until(deadline) == 0)                    \
                 break;                                                             \
         }                                                                          \
+        wait_over(why_ == ETIMEDOUT);                                              \
         why_;                                                                      \
     })
 
@@ -59,7 +60,10 @@ static int condition_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, int
 {
     struct timespec until = slice_end(deadline, CONDITION_SLICE_NS);
     int why = REAL(pthread_cond_clockwait)(condition, mutex, CLOCK_MONOTONIC, &until);
-    return why == ETIMEDOUT && left_until(deadline) > 0 ? 0 : why;
+    if (why == ETIMEDOUT && left_until(deadline) > 0)
+        return 0;
+    wait_over(why == ETIMEDOUT);
+    return why;
 }
 
 PUBLIC int pthread_cond_clockwait(pthread_cond_t *condition, pthread_mutex_t *mutex, clockid_t clock, const struct timespec *when)
@@ -139,8 +143,10 @@ static long futex_wait(long *argument)
         struct timespec until = slice_end(deadline, SLICE_NS);
         const struct timespec *given = command == FUTEX_WAIT ? &slice : &until;
         long done = REAL(syscall)(SYS_futex, argument[0], operation & ~FUTEX_CLOCK_REALTIME, argument[2], given, argument[4], argument[5]);
-        if (done == 0 || errno != ETIMEDOUT || left_until(deadline) == 0)
+        if (done == 0 || errno != ETIMEDOUT || left_until(deadline) == 0) {
+            wait_over(done != 0 && errno == ETIMEDOUT);
             return done;
+        }
     }
 }
 

@@ -27,8 +27,17 @@ struct page {
 
 static const struct page *the_page;
 
+/* The second page is one word: NOBODY while all wait, MARKED while somebody is about to write, then the CLOCK_MONOTONIC of the first who woke.
+ * Two steps, because what is written must not be before any reading of the clock that was made while the word said NOBODY: the clock is read
+ * only once the mark is there. Whoever meets the mark writes for him who made it, who may have lost the processor or his life. */
+#define NOBODY 0
+#define MARKED 1
+static int64_t *the_woken;
+
+#define ONE (UINT64_C(1) << 32)
+
 /* What stands in for the page where there is none: real time. */
-static const struct page still = {.magic = MAGIC, .rate = UINT64_C(1) << 32};
+static const struct page still = {.magic = MAGIC, .rate = ONE};
 
 extern struct real_link __start_real_links[], __stop_real_links[];
 
@@ -58,29 +67,37 @@ __attribute__((constructor)) static void look_up_all(void)
     dlerror(); /* what an older libc does not have is no error of the program's */
 }
 
-/* The page lies beside the library, under its name and ".page": no environment variable that a target could lose or see. */
-static const struct page *map_page(void)
+/* The pages lie beside the library, under its name and an ending: no environment variable that a target could lose or see. */
+static void *map_beside(const char *ending, int access, int protection, size_t size)
 {
     Dl_info library;
     char path[4096];
     if (!dladdr((const void *)&the_page, &library) || !library.dli_fname)
-        return &still;
-    if (strlen(library.dli_fname) + sizeof ".page" > sizeof path)
-        return &still;
-    strcat(strcpy(path, library.dli_fname), ".page");
+        return NULL;
+    if (strlen(library.dli_fname) + strlen(ending) >= sizeof path)
+        return NULL;
+    strcat(strcpy(path, library.dli_fname), ending);
     int saved = errno;
-    const struct page *mapped = &still;
-    int fd = (int)REAL(syscall)(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+    void *mapped = NULL;
+    int fd = (int)REAL(syscall)(SYS_openat, AT_FDCWD, path, access | O_CLOEXEC);
     struct stat about;
     if (fd >= 0) {
-        if (fstat(fd, &about) == 0 && about.st_size >= (off_t)sizeof *mapped) {
-            void *at = mmap(NULL, sizeof *mapped, PROT_READ, MAP_SHARED, fd, 0);
-            if (at != MAP_FAILED && memcmp(at, MAGIC, 8) == 0)
-                mapped = at;
+        if (fstat(fd, &about) == 0 && about.st_size >= (off_t)size) {
+            void *at = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+            mapped = at == MAP_FAILED ? NULL : at;
         }
         REAL(syscall)(SYS_close, fd);
     }
     errno = saved;
+    return mapped;
+}
+
+static const struct page *map_page(void)
+{
+    const struct page *mapped = map_beside(".page", O_RDONLY, PROT_READ, sizeof *mapped);
+    if (!mapped || memcmp(mapped->magic, MAGIC, 8) != 0)
+        return &still;
+    __atomic_store_n(&the_woken, map_beside(".woken", O_RDWR, PROT_READ | PROT_WRITE, sizeof *the_woken), __ATOMIC_RELEASE);
     return mapped;
 }
 
@@ -115,6 +132,36 @@ static void await_writer(const struct page *it, uint32_t odd, int turn)
     errno = saved;
 }
 
+/* When somebody woke since the rate was set; NOBODY if nobody has. */
+static int64_t woken(void)
+{
+    if (!the_woken)
+        return NOBODY;
+    int64_t when = __atomic_load_n(the_woken, __ATOMIC_ACQUIRE);
+    while (__builtin_expect(when == MARKED, 0)) {
+        int64_t mark = MARKED, now = real_now(CLOCK_MONOTONIC);
+        if (__atomic_compare_exchange_n(the_woken, &mark, now, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+            return now;
+        when = mark;
+    }
+    return when;
+}
+
+void page_slow_down(void)
+{
+    const struct page *it = page();
+    int64_t nobody = NOBODY;
+    if (!the_woken || __atomic_load_n(&it->rate, __ATOMIC_RELAXED) == ONE)
+        return;
+    if (!__atomic_compare_exchange_n(the_woken, &nobody, MARKED, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return;
+    woken();
+    /* Who sleeps on the page, or keeps the kernel's timers, counts again at the new rate. */
+    int saved = errno;
+    REAL(syscall)(SYS_futex, &it->sequence, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+    errno = saved;
+}
+
 struct reading read_page(void)
 {
     const struct page *it = page();
@@ -129,17 +176,26 @@ struct reading read_page(void)
         int64_t changed = __atomic_load_n(&it->changed, __ATOMIC_RELAXED);
         int64_t gone = __atomic_load_n(&it->gone, __ATOMIC_RELAXED);
         got.rate = __atomic_load_n(&it->rate, __ATOMIC_RELAXED);
+        int64_t slow_from = got.rate == ONE ? NOBODY : woken();
         got.now = real_now(CLOCK_MONOTONIC);
         __builtin_ia32_lfence(); /* the processor may not look at the sequence before it has read its clock */
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&it->sequence, __ATOMIC_RELAXED) != before)
             continue;
+        if (got.rate != ONE && woken() != slow_from)
+            continue;
         if (it == &still) {
             got.drift = 0;
             return got;
         }
-        int64_t since = got.now > changed ? got.now - changed : 0;
-        int64_t target = gone + (int64_t)(((__int128)since * got.rate) >> 32);
+        int64_t since = got.now > changed ? got.now - changed : 0, slow = 0;
+        if (slow_from != NOBODY) {
+            slow = got.now > slow_from ? got.now - slow_from : 0;
+            slow = slow < since ? slow : since;
+        }
+        int64_t target = gone + (int64_t)(((__int128)(since - slow) * got.rate) >> 32) + slow;
+        if (slow_from != NOBODY)
+            got.rate = ONE;
         got.drift = target - (got.now - origin);
         return got;
     }

@@ -64,7 +64,9 @@ PUBLIC int sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict info, 
     for (;;) {
         struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));
         int got = REAL(sigtimedwait)(set, info, &slice);
-        if (got >= 0 || errno != EAGAIN || left_until(deadline) == 0)
+        if (got >= 0 || errno != EAGAIN || left_until(deadline) == 0) {
+            wait_over(got < 0 && errno == EAGAIN);
             return got;
+        }
     }
 }

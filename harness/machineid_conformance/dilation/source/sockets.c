@@ -52,14 +52,12 @@ static bool ready(int fd, short events, int64_t deadline)
         struct pollfd one = {.fd = fd, .events = events};
         struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));
         int count = REAL(ppoll)(&one, 1, &slice, NULL);
-        if (count > 0)
-            return true;
-        if (count < 0)
-            return false;
-        if (left_until(deadline) == 0) {
+        if (count == 0 && left_until(deadline) > 0)
+            continue;
+        wait_over(count == 0);
+        if (count == 0)
             errno = EAGAIN;
-            return false;
-        }
+        return count > 0;
     }
 }
 

@@ -121,12 +121,9 @@ static void *follow_changes(void *nothing)
     uint32_t seen = page_sequence();
     (void)nothing;
     for (;;) {
-        uint32_t now = page_sequence();
-        if (now == seen) {
-            page_await_change(seen);
-            continue;
-        }
-        seen = now;
+        if (page_sequence() == seen)
+            page_await_change(seen); /* woken too when time was slowed: then the number is the same */
+        seen = page_sequence();
         pthread_mutex_lock(&timers_lock);
         for (int n = 0; n < ROOM; n++)
             if (timers[n].used)
