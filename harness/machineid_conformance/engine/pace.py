@@ -21,7 +21,7 @@ LONGEST_QUIET = 0.25
 STEP = 0.015
 """Real seconds between two looks at a target that waits: longer than a slice, so that each wait has seen a rate before the next one."""
 FIRST = 20.0
-SHARE = 5.0
+SHARE = 10.0
 CLIMB = 1.5
 AUTO = 1000.0
 """The highest rate of ``speed = "auto"``."""

@@ -195,38 +195,27 @@ class TargetSession:
 
     async def _run_and_judge(self, plan: PlannedRun) -> None:
         judged = self._judged(await self._execute(plan))
-        if judged.ran.speed > 1 and (void := self._void(judged)) is not None:
-            before = self._doubt(judged)
-            self._say_void(judged.ran, void)
-            judged = self._judged(await self._execute(plan, real_time=True))
-            again = self._doubt(judged)
-            if before is not None and again is not None and again.kind == before.kind:
-                self.confirmed.add(again.kind)
         for n in range(1, REPEATS + 1):
-            doubt = self._doubt(judged)
-            if doubt is None or self.pressure[plan.id] < pressure.BUSY or doubt.kind in self.confirmed:
+            doubt, fast = self._doubt(judged), judged.ran.speed > 1
+            if doubt is None or doubt.kind in self.confirmed or not (fast or self.pressure[plan.id] >= pressure.BUSY):
                 break
             async with self.repeating:  # one at a time: what one confirms spares the others
                 if doubt.kind in self.confirmed:
                     break
                 self._say_repeated(judged.ran, doubt.words, n)
-                judged = self._judged(await self._execute(plan, alone=True))
+                judged = self._judged(await self._execute(plan, alone=not fast, real_time=True))
                 again = self._doubt(judged)
                 if again is not None and again.kind == doubt.kind:
                     self.confirmed.add(doubt.kind)
         self._tell(judged)
 
-    def _void(self, judged: Judged) -> str | None:
-        """Why a run in fast time says nothing; None if it stands. What was done was done; what is missing or late may be so because time
-        was fast.
+    def _doubt(self, judged: Judged) -> Doubt | None:
+        """Why this run says too little of the target. What was done was done; what is missing or late may be the machine's, or come of the
+        speed of its time.
         """
         ended = judged.case.view.ended
-        if ended is not None and ended.reason in MISSED_LIMITS:
-            return f"it reached its limit {ended.reason}"
-        doubt = self._doubt(judged)
-        return None if doubt is None or doubt.kind in self.confirmed else doubt.words
-
-    def _doubt(self, judged: Judged) -> Doubt | None:
+        if judged.ran.speed > 1 and ended is not None and ended.reason in MISSED_LIMITS:
+            return Doubt(kind=("limit", ended.reason), words=f"it reached its limit {ended.reason}")
         return starvation.doubt(
             judged.case,
             judged.observations,
@@ -242,24 +231,20 @@ class TargetSession:
             if doubt is None or self.pressure[plan.id] < pressure.BUSY:
                 break
             self._say_repeated(ran, doubt, n)
-            ran = await self._execute(plan, alone=True)
+            ran = await self._execute(plan, alone=True, real_time=True)
         return ran
 
     def _say_repeated(self, ran: Ran, doubt: str, n: int) -> None:
-        share = self.pressure[ran.run.id]
-        why = f"{doubt}, while for {share:.0%} of its time something waited for a core of this machine"
-        self._keep(ran, why, f"busy-{n}")
-
-    def _say_void(self, ran: Ran, why: str) -> None:
-        self._keep(ran, f"{why}, in time up to {ran.speed:g} times as fast as real time; now in real time", "fast")
-
-    def _keep(self, ran: Ran, why: str, word: str) -> None:
         """The trace of the run that is not believed is kept beside the other's."""
+        if ran.speed > 1:
+            word, why = "fast", f"in time up to {ran.speed:.0f} times as fast as real time; now in real time"
+        else:
+            share = self.pressure[ran.run.id]
+            word, why = f"busy-{n}", f"while for {share:.0%} of its time something waited for a core of this machine"
         kept = ran.trace.with_name(f"{ran.trace.stem}.{word}{ran.trace.suffix}")
         ran.trace.rename(kept)
-        self._notice(
-            f"{ran.run.id} is run again: {why}; its trace is {kept.relative_to(self.session.report).as_posix()}"
-        )
+        at = kept.relative_to(self.session.report).as_posix()
+        self._notice(f"{ran.run.id} is run again: {doubt}, {why}; its trace is {at}")
 
     def _notice(self, text: str) -> None:
         self.emit(Message(kind="notice", payload={"target": self.target.name, "text": text}))
@@ -295,7 +280,7 @@ class TargetSession:
     # -- one run ---------------------------------------------------------------------------------------------------------
 
     async def _execute(self, plan: PlannedRun, *, alone: bool = False, real_time: bool = False) -> Ran:
-        speed = 1.0 if alone or real_time else self._speed(plan)
+        speed = 1.0 if real_time else self._speed(plan)
         # A run that must wait for its turn waits before it takes a place: the other targets' runs go on meanwhile.
         one_by_one = self.target.serial or self.target.workdir == "shared" or self._port_is_shared
         async with (
