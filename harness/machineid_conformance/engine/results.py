@@ -13,7 +13,7 @@ from machineid_conformance import __version__
 from machineid_conformance.config.model import Configuration, Target
 from machineid_conformance.judge.api import Baseline, Finding, Observation, Rule, RuleResult
 from machineid_conformance.judge.latency import latency
-from machineid_conformance.trace.events import FaultDelivered
+from machineid_conformance.trace.events import FaultDelivered, Watched
 from machineid_conformance.trace.writer import writing
 
 if TYPE_CHECKING:
@@ -66,9 +66,10 @@ def target_json(
     xfail_problems: Sequence[str],
     at_high: Sequence[str],
     fault_server: str | None,
+    real_time: str | None,
 ) -> dict[str, Any]:
     """One object of ``targets``. ``planned``: how many runs there are to be; None while the baseline is not known. ``fault_server``:
-    the Toxiproxy that was asked to deliver the network faults.
+    the Toxiproxy that was asked to deliver the network faults. ``real_time``: why the target's time was real time.
     """
     return {
         "name": target.name,
@@ -87,6 +88,7 @@ def target_json(
         "stop_latency": latency([one.case for one in judged]),
         "client_deadline": deadline,
         "fault_delivery": {"server": fault_server, **deliverers(judged)},
+        "target_time": {"real_because": real_time, "outages_watched": _outages_watched(target, judged)},
         "deterministic": baseline.deterministic,
         "boundaries": [
             {"n": boundary.n, "kind": boundary.kind, "device": boundary.device, "covers": list(boundary.covers)}
@@ -103,6 +105,20 @@ def target_json(
             for one in judged
         ],
     }  # fmt: skip
+
+
+def _outages_watched(target: Target, judged: Sequence[Judged]) -> float | None:
+    """The shortest time, in target seconds, for which an outage was watched that was to be watched for ``grace_window`` and whose end did not
+    come because nothing of the target was left; None if all were watched for as long as that, or none was.
+    """
+    watched = [
+        event.seconds
+        for one in judged
+        if one.ran.run.scenario.watch == "grace"
+        for event in one.case.view.events
+        if isinstance(event, Watched) and event.until == "watched"
+    ]
+    return min((seconds for seconds in watched if seconds < target.grace_window), default=None)
 
 
 def deliverers(judged: Sequence[Judged]) -> dict[str, list[str]]:

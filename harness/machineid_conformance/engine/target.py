@@ -428,6 +428,7 @@ class TargetSession:
             xfail_problems=verdict.xfail_problems(results, self.target, today, complete=complete),
             at_high=verdict.at_high([one.case for one in judged], self.target, self.baseline, self.rules),
             fault_server=self.session.toxiproxy.described if self.session.toxiproxy is not None else None,
+            real_time=self.real_time,
         )  # fmt: skip
         self.emit(Message(kind="target-judged", payload={"target": record}))
         return record

@@ -59,6 +59,7 @@ def target_summary(target: Mapping[str, Any], style: Style) -> list[str]:
         *_told(rows, style, complete=bool(target.get("complete", True)), interrupted=bool(target.get("interrupted"))),
         *_latency(target.get("stop_latency") or {}, style),
         *_isolation(target, style),
+        *_time(target, style),
         *_faults(target.get("fault_delivery") or {}, style),
         *_remarks(target, style),
         *_verdict(target, style),
@@ -172,6 +173,18 @@ def _isolation(target: Mapping[str, Any], style: Style) -> list[str]:
     return style.labelled("isolation", text, column=16)
 
 
+def _time(target: Mapping[str, Any], style: Style) -> list[str]:
+    """At what speed the target was judged."""
+    found = target.get("target_time") or {}
+    if (because := found.get("real_because")) is not None:
+        return style.labelled("time", f"real: {printable(because)}", column=16)
+    fast = [run["speed"] for run in target.get("runs") or () if run.get("speed", 1) > 1]
+    if not fast:
+        return []
+    text = f"up to {max(fast):.0f} times as fast as real time while the target waits, in {len(fast)} of {len(target['runs'])} runs"
+    return style.labelled("time", text, column=16)
+
+
 def _faults(delivery: Mapping[str, Any], style: Style) -> list[str]:
     """By whom each fault was delivered, where Toxiproxy was asked to."""
     if not delivery.get("server"):
@@ -205,9 +218,14 @@ def _remarks(target: Mapping[str, Any], style: Style) -> list[str]:
 def _verdict(target: Mapping[str, Any], style: Style) -> list[str]:
     verdict = target.get("verdict", "inconclusive")
     line = f"  {'verdict':<14}{style.paint(str(verdict).upper(), 'bold', VERDICT_COLOURS.get(verdict, 'yellow'))}"
-    if target.get("isolation") == "proxy":
-        line += f" ({ISOLATION['proxy']})"
-    return [line]
+    watched = (target.get("target_time") or {}).get("outages_watched")
+    reservations = one_line(
+        [
+            ISOLATION["proxy"] if target.get("isolation") == "proxy" else None,
+            None if watched is None else f"outages were watched for {watched:.0f} s",
+        ]
+    )
+    return [f"{line} ({reservations})" if reservations else line]
 
 
 def overall(finished: Mapping[str, Any] | None, targets: Sequence[Mapping[str, Any]], style: Style) -> list[str]:
