@@ -286,9 +286,10 @@ class Run:
         try:
             for instance in self.instances:
                 found = await instance.world.asleep()
-                if found.outside and self.outside is None:
-                    self.outside = found.outside[0]
-                if found.outside or not found.asleep:
+                if not found.asleep:
+                    return False
+                if found.outside:  # and not one that is being started, and has yet to load it
+                    self.outside = self.outside or found.outside[0]
                     return False
         except IsolationError:
             return False  # its supervisor has ended

@@ -120,7 +120,8 @@ async def _judged(world: World, page: Page) -> str | None:
 
     async def asleep() -> bool:
         found = await world.asleep()
-        outside.extend(found.outside)
+        if found.asleep:  # one that is being started has yet to load it
+            outside.extend(found.outside)
         return found.asleep and not outside
 
     pace = Pace(target_time, highest=RATE, owes=lambda: False, asleep=asleep)

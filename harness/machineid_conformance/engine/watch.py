@@ -31,7 +31,7 @@ class Watch:
         self.progress = run.director.progress
         self._revoked_at_horizon = False
         self._cpu: dict[int, tuple[float, float]] = {}  # by instance: real time, and what it had used by then
-        self._refused_at = 0.0  # real time of the first refusal
+        self._refused_at: float | None = None  # real time at which the first refusal was noticed
         self._not_idle_before = 0.0
         self._stops = 0
         steps = [step for step in run.plan.steps if isinstance(step.at.n, int)]
@@ -86,13 +86,16 @@ class Watch:
         """How many real seconds of the window may still be watched. Where time is real, and where it is not fast enough, the window is
         cut, and the report says what was watched.
         """
-        return self._refused_at + self.target.grace_window_real - time.monotonic()
+        now = time.monotonic()
+        return (now if self._refused_at is None else self._refused_at) + self.target.grace_window_real - now
 
     # -- the decision ----------------------------------------------------------------------------------------------------
 
     async def _over(self) -> str | None:
         run, now = self.run, self.run.clock()
         if self.progress.first_refusal_at is None:
+            self._refused_at = None
+        elif self._refused_at is None:
             self._refused_at = time.monotonic()
         subjects = run.instances[: run.plan.instances]
         if all(instance.gone for instance in subjects):
