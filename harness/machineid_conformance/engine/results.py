@@ -108,8 +108,8 @@ def target_json(
 
 
 def _outages_watched(target: Target, judged: Sequence[Judged]) -> float | None:
-    """The shortest time, in target seconds, for which an outage was watched that was to be watched for ``grace_window`` and whose end did not
-    come because nothing of the target was left; None if all were watched for as long as that, or none was.
+    """The shortest time, in target seconds, for which an outage was watched that was to be watched for ``grace_window``, with something of
+    the target left; None where no watching was cut short.
     """
     watched = [
         event.seconds

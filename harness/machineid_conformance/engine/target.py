@@ -12,6 +12,7 @@ from machineid_conformance.config import templates
 from machineid_conformance.config.model import Target
 from machineid_conformance.dilation.build import Unavailable
 from machineid_conformance.engine import pressure, time_probe
+from machineid_conformance.engine.director import HELD_AT_ONCE
 from machineid_conformance.engine.interruption import Interruption
 from machineid_conformance.engine.pace import AUTO
 from machineid_conformance.engine.plan import PlannedRun, baseline_runs, runs_of, without_repeats
@@ -41,8 +42,6 @@ REPEATS = 2
 """How often a run is repeated at most, because the machine was too busy for the target's own deadlines."""
 REAL_TIME_RULES = frozenset({"stop/latency"})
 """A scenario that names one of these is about durations: its runs stay in real time (design.md, *Time dilation*)."""
-HOLD_AT_MOST = 1.0
-"""Longer does not show more: work that does not wait for its decision starts at once."""
 
 Emit = Callable[[Message], None]
 
@@ -314,7 +313,7 @@ class TargetSession:
             self.session,
             default_device=next((b.device for b in baseline.boundaries if b.device), None) if baseline else None,
             registers=baseline.registers if baseline else True,
-            hold_for=self._hold_for,
+            hold_for=lambda share: self._hold_for(share, speed),
             release=release,
             speed=speed,
         )
@@ -324,9 +323,11 @@ class TargetSession:
             self._notice(f"from {plan.id} on time is real: {self.real_time}")
         return ran
 
-    def _hold_for(self, share: float) -> float:
+    def _hold_for(self, share: float, speed: float) -> float:
         deadline = self.deadline()
-        return HOLD_WITHOUT_DEADLINE if deadline is None else min(share * deadline, HOLD_AT_MOST)
+        if deadline is None:
+            return HOLD_WITHOUT_DEADLINE
+        return share * deadline if speed > 1 else min(share * deadline, HELD_AT_ONCE)
 
     def deadline(self) -> float | None:
         """The shortest time, in target seconds, after which the client gave up on a validate that was never answered.
