@@ -31,9 +31,18 @@ def world(library: Library, tmp_path: Path) -> Iterator[World]:
 @pytest.fixture(scope="session")
 def direct(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program of one wait a case."""
+    return compiled("direct", tmp_path_factory.mktemp("direct"))
+
+
+@pytest.fixture(scope="session")
+def interrupted(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program of one interrupted wait a case."""
+    return compiled("interrupted", tmp_path_factory.mktemp("interrupted"))
+
+
+def compiled(name: str, folder: Path) -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     assert compiler, "the library was compiled, and there is no compiler on PATH"
-    program = tmp_path_factory.mktemp("direct") / "direct"
     flags = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread"]
-    subprocess.run([compiler, *flags, "-o", program, PROGRAMS / "direct.c"], check=True)
-    return program
+    subprocess.run([compiler, *flags, "-o", folder / name, PROGRAMS / f"{name}.c"], check=True)
+    return folder / name

@@ -57,6 +57,9 @@ int64_t deadline_at(clockid_t clock, const struct timespec *when);
 int64_t left_until(int64_t deadline);  /* target nanoseconds; 0 when it has passed */
 int64_t slice_until(int64_t deadline, int64_t longest); /* real nanoseconds to wait now; without a page the rate never changes: an hour */
 
+/* How many handlers of signals have run in this thread. A wait that a signal ends looks at it before its first slice and after each. */
+unsigned int handlers_run(void);
+
 /* Sleep until the deadline: 0, or EINTR when a signal handler ran. */
 int sleep_until(int64_t deadline);
 

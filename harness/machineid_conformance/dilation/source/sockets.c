@@ -48,6 +48,7 @@ static int64_t limit_of(int fd, int name)
 /* Whether the call may be made now. False: target time is up (EAGAIN), or a handler ran (EINTR). */
 static bool ready(int fd, short events, int64_t deadline)
 {
+    unsigned int before = handlers_run();
     for (;;) {
         struct pollfd one = {.fd = fd, .events = events};
         struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));
@@ -58,6 +59,10 @@ static bool ready(int fd, short events, int64_t deadline)
             return false;
         if (left_until(deadline) == 0) {
             errno = EAGAIN;
+            return false;
+        }
+        if (handlers_run() != before) {
+            errno = EINTR;
             return false;
         }
     }
@@ -249,11 +254,14 @@ PUBLIC int connect(int fd, const struct sockaddr *to, socklen_t length)
     socklen_t size = sizeof asked;
     REAL(getsockopt)(fd, SOL_SOCKET, SO_SNDTIMEO, &asked, &size);
     REAL(setsockopt)(fd, SOL_SOCKET, SO_SNDTIMEO, &slice, sizeof slice);
+    unsigned int before = handlers_run();
     int done;
     do
         done = REAL(connect)(fd, to, length);
-    while (done != 0 && errno == EAGAIN && left_until(deadline) > 0);
+    while (done != 0 && errno == EAGAIN && left_until(deadline) > 0 && handlers_run() == before);
     int why = done ? errno : 0;
+    if (why == EAGAIN && handlers_run() != before && left_until(deadline) > 0)
+        why = EINTR;
     REAL(setsockopt)(fd, SOL_SOCKET, SO_SNDTIMEO, &asked, sizeof asked);
     if (why == EINPROGRESS) {
         if (ready(fd, POLLOUT, deadline)) {

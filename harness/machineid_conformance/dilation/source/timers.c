@@ -5,7 +5,8 @@
  * forked child has no such thread and no timers but its parent's timerfds, which the parent goes on to arm.
  *
  * When the rate falls, a timer that the kernel had due before this thread came to run fires early, by the time that the thread waited for a
- * processor times the old rate. Only here: all other waits look at target time before they end.
+ * processor times the old rate. Only here: all other waits look at target time before they end. And an alarm that outlives exec is armed by
+ * nobody while its old program is gone and the new one not yet there: a change of rate in that moment passes it by.
  */
 #include "timers.h"
 
