@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from tests.dilation.worlds import World, slack
 
@@ -53,7 +54,9 @@ Wait = tuple[str, str, float]
 """Program, wait, rate."""
 
 
-def measure(programs: Mapping[str, Program], worlds: Mapping[float, World], waits: Collection[Wait]) -> dict[Wait, Timing]:
+def measure(
+    programs: Mapping[str, Program], worlds: Mapping[float, World], waits: Collection[Wait]
+) -> dict[Wait, Timing]:
     """Each wait once, begun when all programs have started.
 
     Raises:
@@ -65,7 +68,9 @@ def measure(programs: Mapping[str, Program], worlds: Mapping[float, World], wait
     with contextlib.ExitStack() as stack:
         silent, refusing = stack.enter_context(_ports())
         runs = {
-            (name, rate): stack.enter_context(_Run(programs[name], worlds[rate], names, rate * SECONDS, silent, refusing))
+            (name, rate): stack.enter_context(
+                _Run(programs[name], worlds[rate], names, rate * SECONDS, silent, refusing)
+            )
             for (name, rate), names in groups.items()
         }
         for run in runs.values():
@@ -106,7 +111,7 @@ class _Run:
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
-    def __enter__(self) -> _Run:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

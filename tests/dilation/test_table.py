@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def program_of_waits(name: str, *command: str, waits: tuple[str, ...], resolutio
 
 
 def programs(classes: Path) -> dict[str, Program]:
-    """Name to program. Node counts in whole milliseconds of its loop's clock, and bash reads CLOCK_REALTIME, which the host may be slewing."""
+    """Name to program. Node counts in whole milliseconds of its loop's clock; bash reads CLOCK_REALTIME, which the host may be slewing."""
     script = str(PROGRAMS / "waits.py")
     bash = str(PROGRAMS / "waits.sh")
     listed = [
@@ -102,7 +103,7 @@ def measured(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Tabl
 
 @pytest.mark.parametrize(("name", "wait"), ROWS, ids=[f"{name}-{wait}" for name, wait in ROWS])
 def test_a_wait_lasts_as_long_as_asked(
-    measured: Table, name: str, wait: str, record_property: pytest.RecordProperty
+    measured: Table, name: str, wait: str, record_property: Callable[[str, object], None]
 ) -> None:
     reason = missing(*NEEDS.get(name, ()))
     if reason:

@@ -1,8 +1,8 @@
 """The waits of Python and of its HTTP clients: ``waits.py SECONDS SILENT REFUSING NAME...``
 
-SILENT is a port that takes connections and never answers, REFUSING one that takes none. Says ``ready``, and at a line on stdin begins all waits
-at once, each in a thread; says ``begin NAME``, and ``end NAME NANOSECONDS`` with what the wait took on the clock that the program sees.
-Runs on Python 3.8 and later.
+SILENT is a port that takes connections and never answers, REFUSING one that takes none. Says ``ready``, and at a line on stdin begins all
+waits at once, each in a thread; says ``begin NAME``, and ``end NAME NANOSECONDS`` with what the wait took on the clock that the program
+sees. Runs on Python 3.9 and later.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
 
 SECONDS, SILENT, REFUSING, NAMES = float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]
 URL = f"http://127.0.0.1:{SILENT}/"
 BRIEF = 0.001
-Row = Callable[[float], None]
+Row = Callable[[float], object]
 
 
 def say(words: str) -> None:
@@ -113,14 +114,14 @@ def alarm(seconds: float) -> None:
 ALARM = "signal.alarm"
 STANDARD: dict[str, Row] = {
     "time.sleep": time.sleep,
-    "Event.wait": lambda seconds: (lambda event: event.wait(seconds))(threading.Event()),
-    "Queue.get": lambda seconds: expires(queue.Empty, lambda: queue.Queue().get(timeout=seconds)),  # type: ignore[var-annotated]
+    "Event.wait": lambda seconds: threading.Event().wait(seconds),
+    "Queue.get": lambda seconds: expires(queue.Empty, lambda: queue.Queue().get(timeout=seconds)),
     "Lock.acquire": lock,
     "Future.result": future,
-    "select": lambda seconds: (lambda _: None)(select.select([], [], [], seconds)),
-    "poll": lambda seconds: (lambda _: None)(select.poll().poll(seconds * 1000)),
+    "select": lambda seconds: select.select([], [], [], seconds),
+    "poll": lambda seconds: select.poll().poll(seconds * 1000),
     "epoll": epoll,
-    "asyncio.sleep": lambda seconds: (lambda _: None)(run(asyncio.sleep, seconds)),
+    "asyncio.sleep": lambda seconds: run(asyncio.sleep, seconds),
     "asyncio.wait_for": wait_for,
     "socket.settimeout": receive,
     "subprocess.wait": process,
@@ -130,10 +131,11 @@ STANDARD: dict[str, Row] = {
 
 def clients() -> dict[str, Row]:
     """Each is made and used once before it is measured: what it loads on first use is none of the wait."""
-    import aiohttp
-    import httpx
-    import requests
-    import urllib3
+    # Here, for the interpreters that have none of them.
+    import aiohttp  # noqa: PLC0415
+    import httpx  # noqa: PLC0415
+    import requests  # noqa: PLC0415
+    import urllib3  # noqa: PLC0415
 
     session = requests.Session()
     client = httpx.Client(verify=False, timeout=BRIEF)
