@@ -40,10 +40,10 @@ def interrupted(library: Library, tmp_path_factory: pytest.TempPathFactory) -> P
     return compiled("interrupted", tmp_path_factory.mktemp("interrupted"))
 
 
-def compiled(name: str, folder: Path) -> Path:
+def compiled(name: str, folder: Path, *more: str) -> Path:
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     assert compiler, "the library was compiled, and there is no compiler on PATH"
-    flags = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread"]
+    flags = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", *more]
     subprocess.run([compiler, *flags, "-o", folder / name, PROGRAMS / f"{name}.c"], check=True)
     return folder / name
 
