@@ -2,21 +2,31 @@
 seconds=$1 silent=$2
 shift 3
 
-row() {
-  case $1 in
-    "sleep") sleep "$seconds" ;;
-    "read -t") ! read -r -t "$seconds" _ <&3 ;;
-    "curl -m") curl --silent --noproxy '*' --max-time "$seconds" "http://127.0.0.1:$silent/" ; [ $? = 28 ] ;;
-  esac
+# Seconds with a fraction of six digits, as microseconds.
+microseconds() { echo "$((10#${1/[.,]/}))"; }
+
+by_the_shell() {
+  local began ended
+  began=$EPOCHREALTIME
+  "$@"
+  ended=$EPOCHREALTIME
+  took=$(($(microseconds "$ended") - $(microseconds "$began")))
 }
 
+read_from_nobody() { ! read -r -t "$seconds" _ <&3; }
+
 measure() {
-  local began ended
+  local took
   echo "begin $1"
-  began=${EPOCHREALTIME/[.,]/}
-  row "$1" || exit
-  ended=${EPOCHREALTIME/[.,]/}
-  echo "end $1 $(( (ended - began) * 1000 ))"
+  case $1 in
+    "sleep") by_the_shell sleep "$seconds" || exit ;;
+    "read -t") by_the_shell read_from_nobody || exit ;;
+    "curl -m") # its own word for it: to start it takes longer than to stop it
+      took=$(curl --silent --noproxy '*' --max-time "$seconds" --write-out '%{time_total}' "http://127.0.0.1:$silent/")
+      [ $? = 28 ] || exit
+      took=$(microseconds "$took") ;;
+  esac
+  echo "end $1 ${took}000"
 }
 
 exec 3<&0

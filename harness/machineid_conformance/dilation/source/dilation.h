@@ -73,7 +73,7 @@ struct reading read_page(void);
 /* The page's sequence number, and to wait (as a futex) until it is another; page_sleep waits no longer than `real`, is a cancellation
  * point, and gives an error number. */
 uint32_t page_sequence(void);
-void page_await_change(uint32_t sequence);
+void page_await_change(uint32_t sequence, const struct timespec *longest); /* NULL: for as long as it takes */
 int page_sleep(uint32_t sequence, const struct timespec *real);
 bool page_present(void);
 
