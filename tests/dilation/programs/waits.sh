@@ -8,7 +8,7 @@ microseconds() { echo "$((10#${1/[.,]/}))"; }
 by_the_shell() {
   local began ended
   began=$EPOCHREALTIME
-  "$@"
+  "$@" || exit
   ended=$EPOCHREALTIME
   took=$(($(microseconds "$ended") - $(microseconds "$began")))
 }
