@@ -117,7 +117,7 @@ def measured(
 def test_the_cases_are_those_of_the_program(direct: Path) -> None:
     listed = subprocess.run([direct], capture_output=True, text=True, check=True).stdout.split()
     assert tuple(listed) == CASES
-    assert len(CASES) == 45
+    assert len(CASES) == 46
 
 
 @pytest.mark.parametrize("name", CASES)

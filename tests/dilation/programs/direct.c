@@ -402,6 +402,16 @@ static void timerfd_past(int64_t ns)
     CHECK(timerfd_settime(fd, TFD_TIMER_ABSTIME, &value, NULL) == 0 && poll(&one, 1, -1) == 1 && now_of(CLOCK_MONOTONIC) - began < ns);
     CHECK(read(fd, &expired, sizeof expired) == sizeof expired && poll(&one, 1, -1) == 1);
 }
+static void timerfd_unread(int64_t ns) /* what it has told of stays told until it is read, whatever the rate does meanwhile */
+{
+    int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK);
+    struct itimerspec value = {.it_value = span(ns / 2), .it_interval = span(100 * ns)};
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+    struct timespec asked = span(ns / 2);
+    uint64_t expired;
+    CHECK(timerfd_settime(fd, 0, &value, NULL) == 0 && poll(&one, 1, -1) == 1 && nanosleep(&asked, NULL) == 0);
+    CHECK(read(fd, &expired, sizeof expired) == sizeof expired && expired == 1);
+}
 static void alarm_left(int64_t ns)
 {
     on(SIGALRM, 0);
@@ -468,7 +478,7 @@ static const struct { const char *name; void (*run)(int64_t); } cases[] = {
     ROW(sleep_plain), ROW(sleep_syscall), ROW(sleep_interrupted), ROW(sleep_cancelled), ROW(sleep_wrong), ROW(sleep_overflow), ROW(poll_mask),
     ROW(select_mask), ROW(select_wide), ROW(epoll_two), ROW(receive), ROW(receive_read), ROW(receive_interrupted), ROW(receive_many),
     ROW(accept_timed), ROW(connect_timed), ROW(connect_unix), ROW(send_timed), ROW(send_large), ROW(timer_thread), ROW(timer_signal),
-    ROW(timerfd_relative), ROW(timerfd_absolute), ROW(timerfd_interval), ROW(timerfd_past), ROW(alarm_left), ROW(interval), ROW(sigtimed),
+    ROW(timerfd_relative), ROW(timerfd_absolute), ROW(timerfd_interval), ROW(timerfd_past), ROW(timerfd_unread), ROW(alarm_left), ROW(interval), ROW(sigtimed),
     ROW(fork_armed), ROW(fork_own), ROW(exec_armed),
 };
 
