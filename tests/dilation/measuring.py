@@ -14,8 +14,8 @@ from typing import Self
 
 from tests.dilation.worlds import World, slack
 
-SECONDS = 4.0
-"""How long each wait lasts in real time, at every rate. The error allowed is then a quarter of a second: a shell starts its sleep in it."""
+ASKED = {1.0: 3.0, 20.0: 50.0, 100.0: 250.0}
+"""Rate to target seconds: whole ones, for alarms; below the 300 after which Node's fetch gives up by itself."""
 
 _LONGEST = 30.0  # real seconds to the end of a program: a wait that never ends is a failure of its own
 _STAMP = 1.0  # real seconds by which the test may see a line late; a wait that is not dilated at all takes a hundred
@@ -57,20 +57,14 @@ Wait = tuple[str, str, float]
 def measure(
     programs: Mapping[str, Program], worlds: Mapping[float, World], waits: Collection[Wait]
 ) -> dict[Wait, Timing]:
-    """Each wait once, begun when all programs have started.
-
-    Raises:
-        AssertionError: a program failed, or did not end; what it wrote to stderr is on the test's.
-    """
+    """Each wait once, begun when all programs have started. One that did not end is left out: what its program says is on stderr."""
     groups: dict[tuple[str, float], list[str]] = {}
     for name, wait, rate in waits:
         groups.setdefault((name, rate), []).append(wait)
     with contextlib.ExitStack() as stack:
         silent, refusing = stack.enter_context(_ports())
         runs = {
-            (name, rate): stack.enter_context(
-                _Run(programs[name], worlds[rate], names, rate * SECONDS, silent, refusing)
-            )
+            (name, rate): stack.enter_context(_Run(programs[name], worlds[rate], names, ASKED[rate], silent, refusing))
             for (name, rate), names in groups.items()
         }
         for run in runs.values():
@@ -78,7 +72,7 @@ def measure(
         for run in runs.values():
             run.begin()
         return {
-            (name, wait, rate): Timing(rate=rate, asked=rate * SECONDS, target=target, real=real)
+            (name, wait, rate): Timing(rate=rate, asked=ASKED[rate], target=target, real=real)
             for (name, rate), run in runs.items()
             for wait, (target, real) in run.results().items()
         }
@@ -99,7 +93,6 @@ class _Run:
         self, program: Program, world: World, waits: list[str], seconds: float, silent: int, refusing: int
     ) -> None:
         self._what = f"{program.name} at {world.page.rate:g}x"
-        self._waits = waits
         environment = {name: value for name, value in world.environment.items() if not name.lower().endswith("_proxy")}
         self._process = subprocess.Popen(
             [*program.command, f"{seconds:g}", str(silent), str(refusing), *waits],
@@ -149,6 +142,4 @@ class _Run:
 
     def results(self) -> dict[str, tuple[float, float]]:
         self._reader.join(_LONGEST)
-        missing = [name for name in self._waits if name not in self._results]
-        assert not missing, f"{self._what} ended {len(self._results)} of its waits; not: {', '.join(missing)}"
-        return self._results
+        return dict(self._results)
