@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from machineid_conformance.dilation.build import Library, Unavailable, build, place
+from machineid_conformance.dilation.build import Library, Unavailable, build, place, preload
 
 
 @pytest.fixture
@@ -110,3 +110,11 @@ def test_placed_in_a_world(library: Library, tmp_path: Path) -> None:
     placed = place(library, tmp_path)
     assert placed.path.read_bytes() == library.path.read_bytes()
     assert placed.page == tmp_path / "target-time.so.page"
+
+
+def test_what_a_target_is_told_to_load() -> None:
+    assert preload(Path("/time/library.so")) == "/time/library.so"
+    assert preload(Path("/time/library.so"), "libother.so") == "/time/library.so:libother.so"
+    for folder in ("a b", "a:b"):
+        with pytest.raises(ValueError, match="expected a path without spaces and colons"):
+            preload(Path("/", folder, "library.so"))

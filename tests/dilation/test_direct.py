@@ -35,7 +35,10 @@ BY_TIMERS = (
     "sleep_overflow",
     "receive_interrupted",
 )
-"""What ends by a timer of the kernel's. When the rate falls it may fire before the library has armed it again (source/timers.c)."""
+"""What ends by a timer of the kernel's. When the rate falls it may fire before the library has armed it again (source/timers.c), by
+as much as a busy machine keeps the library's thread waiting: that is measured again, as being late is."""
+ACROSS_EXEC = frozenset({"exec_armed"})
+"""Whose alarm nobody arms again when the rate changes between its old program and the new one: measured at a rate that stays."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,11 @@ class Measured:
     changing: bool
     outcomes: dict[str, list[Outcome]]
 
+    def held(self, name: str, got: Outcome) -> bool:
+        """Whether the wait ended when it should, by the bounds that a busy machine may break once."""
+        early = slack(SECONDS, self.rate) if self.changing and name.startswith(BY_TIMERS) else SECONDS
+        return SECONDS - early <= got.took <= SECONDS + slack(SECONDS, self.rate)
+
 
 @pytest.fixture(scope="module", params=["20x", "changing"])
 def measured(
@@ -93,35 +101,36 @@ def measured(
 ) -> Measured:
     changing = request.param == "changing"
     rate = FASTEST if changing else 20.0
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in CASES}
-    late = CASES
+    names = tuple(name for name in CASES if not (changing and name in ACROSS_EXEC))
+    measured = Measured(rate=rate, changing=changing, outcomes={name: [] for name in names})
     for attempt in range(ATTEMPTS):
         with World(library, tmp_path_factory.mktemp("direct") / "world") as world:
             world.page.set_rate(1 if changing else rate)
-            for name, got in run_all(direct, world, late, random.Random(attempt) if changing else None).items():
-                outcomes[name].append(got)
-        late = tuple(name for name in late if outcomes[name][-1].took > SECONDS + slack(SECONDS, rate))
-        if not late:
+            for name, got in run_all(direct, world, names, random.Random(attempt) if changing else None).items():
+                measured.outcomes[name].append(got)
+        names = tuple(name for name in names if not measured.held(name, measured.outcomes[name][-1]))
+        if not names:
             break
-    return Measured(rate=rate, changing=changing, outcomes=outcomes)
+    return measured
 
 
 def test_the_cases_are_those_of_the_program(direct: Path) -> None:
     listed = subprocess.run([direct], capture_output=True, text=True, check=True).stdout.split()
     assert tuple(listed) == CASES
-    assert len(CASES) == 45
+    assert len(CASES) == 46
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_wait_lasts_as_long_as_asked_in_target_time(measured: Measured, name: str) -> None:
+    if measured.changing and name in ACROSS_EXEC:
+        assert name not in measured.outcomes
+        return
     outcomes = measured.outcomes[name]
     assert [(got.status, got.said) for got in outcomes] == [(0, "")] * len(outcomes)
-    early = 0.001  # seconds: a deadline on CLOCK_REALTIME, measured on CLOCK_MONOTONIC, while the host's clock is being slewed
-    if measured.changing and name.startswith(BY_TIMERS):
-        early = slack(SECONDS, measured.rate)
-    for got in outcomes:
-        assert got.took >= SECONDS - early
-    assert min(got.took for got in outcomes) <= SECONDS + slack(SECONDS, measured.rate)
+    if not (measured.changing and name.startswith(BY_TIMERS)):
+        # A millisecond: a deadline on CLOCK_REALTIME, measured on CLOCK_MONOTONIC, while the host's clock is being slewed.
+        assert min(got.took for got in outcomes) >= SECONDS - 0.001
+    assert measured.held(name, outcomes[-1]), [got.took for got in outcomes]
 
 
 @pytest.mark.parametrize(

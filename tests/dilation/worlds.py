@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from machineid_conformance.dilation.build import Library, place
+from machineid_conformance.dilation.build import Library, place, preload
 from machineid_conformance.dilation.page import Page
 
 ATTEMPTS = 3
@@ -19,7 +19,7 @@ class World:
         folder.mkdir()
         self.library = place(library, folder)
         self.page = Page(self.library.page)
-        self.environment = {**os.environ, "LD_PRELOAD": str(self.library.path)}
+        self.environment = {**os.environ, "LD_PRELOAD": preload(self.library.path)}
 
     def __enter__(self) -> Self:
         return self

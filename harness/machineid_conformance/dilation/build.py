@@ -58,6 +58,20 @@ def place(library: Library, folder: Path) -> Library:
     return Library(path=copied)
 
 
+def preload(path: Path, others: str = "") -> str:
+    """The value of LD_PRELOAD by which a target loads the library, before ``others`` that it has there already.
+
+    Raises:
+        ValueError: a path that ld.so takes for several, since it has a space or a colon in it: target time would silently be real.
+    """
+    if any(separator in str(path) for separator in " :"):
+        raise ValueError(
+            f"LD_PRELOAD: got {str(path)!r}; expected a path without spaces and colons, at which ld.so ends a name: "
+            "give the library another folder in the target's world"
+        )
+    return f"{path}:{others}" if others else str(path)
+
+
 def build(*, environment: Mapping[str, str] = os.environ, flags: Sequence[str] = ()) -> Library | Unavailable:
     """Find the library in the cache, or compile it. ``flags`` are added to the compiler's (a test's ``-Werror``).
 

@@ -72,7 +72,10 @@ async def probe(session: Session, library: Library, target: Target) -> str | Non
     command = _command(target)
     why = None
     for _ in range(ATTEMPTS):
-        why = await _attempt(session, library, target, command)
+        try:
+            why = await _attempt(session, library, target, command)
+        except ValueError as error:  # of a folder that LD_PRELOAD cannot name
+            return str(error)
         if why is None:
             return None
     return f"tried with {command[0]}, {why}"

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from machineid_conformance.dilation.build import preload
 from machineid_conformance.isolation import files
 from machineid_conformance.isolation.api import Destination, IsolationError, World, WorldSpec
 from machineid_conformance.isolation.namespace import first_report
@@ -106,7 +107,7 @@ class ProxyWorld(SupervisedWorld):
         environment = proxy_environment(folder, listener.getsockname()[1])
         if spec.time is not None:
             self.library = str(real(spec.time.library))
-            environment["LD_PRELOAD"] = self.library
+            environment["LD_PRELOAD"] = preload(Path(self.library))
         self.environment: Mapping[str, str] = environment
         self._before = self._look()
         self._follow_existing_logs()

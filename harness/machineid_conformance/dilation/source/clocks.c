@@ -130,6 +130,7 @@ int64_t slice_until(int64_t deadline, int64_t longest)
 
 int sleep_until(int64_t deadline)
 {
+    unsigned int before = handlers_run();
     for (;;) {
         uint32_t sequence = page_sequence();
         int64_t left = left_until(deadline);
@@ -139,7 +140,7 @@ int sleep_until(int64_t deadline)
         }
         struct timespec real = to_timespec(left == FOREVER ? FOREVER : to_real(left));
         int why = page_present() ? page_sleep(sequence, &real) : REAL(clock_nanosleep)(CLOCK_MONOTONIC, 0, &real, NULL);
-        if (why == EINTR) {
+        if (why == EINTR || (handlers_run() != before && left_until(deadline) > 0)) {
             wait_over(false);
             return EINTR;
         }

@@ -15,11 +15,17 @@
 #define IN_SLICES(deadline, wait)                                          \
     ({                                                                     \
         int count_;                                                        \
+        unsigned int before_ = handlers_run();                             \
         for (;;) {                                                         \
             struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));    \
             count_ = (wait);                                               \
             if (count_ != 0 || left_until(deadline) == 0)                  \
                 break;                                                     \
+            if (handlers_run() != before_) {                               \
+                errno = EINTR;                                             \
+                count_ = -1;                                               \
+                break;                                                     \
+            }                                                              \
         }                                                                  \
         wait_over(count_ == 0);                                            \
         count_;                                                            \
@@ -86,6 +92,7 @@ static int select_in_slices(int count, fd_set *read, fd_set *write, fd_set *exce
     for (int n = 0; n < 3; n++)
         if (sets[n])
             memcpy(asked[n], sets[n], bytes);
+    unsigned int before = handlers_run();
     for (;;) {
         struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));
         int ready = REAL(pselect)(count, read, write, except, &slice, mask);
@@ -93,9 +100,16 @@ static int select_in_slices(int count, fd_set *read, fd_set *write, fd_set *exce
             wait_over(ready == 0);
             return ready;
         }
+        if (handlers_run() != before) {
+            wait_over(false);
+            errno = EINTR;
+            ready = -1;
+        }
         for (int n = 0; n < 3; n++) /* a slice without an event has emptied them */
             if (sets[n])
                 memcpy(sets[n], asked[n], bytes);
+        if (ready < 0)
+            return ready;
     }
 }
 

@@ -65,6 +65,8 @@ int64_t slice_until(int64_t deadline, int64_t longest); /* real nanoseconds to w
 
 /* The wait that this thread began with deadline_after or deadline_at has ended: by time, or by what it waited for. Keeps errno. */
 void wait_over(bool by_time);
+/* How many handlers of signals have run in this thread. A wait that a signal ends looks at it before its first slice and after each. */
+unsigned int handlers_run(void);
 
 /* Sleep until the deadline: 0, or EINTR when a signal handler ran. */
 int sleep_until(int64_t deadline);
@@ -79,8 +81,10 @@ struct reading read_page(void);
 /* The page's sequence number, and to wait (as a futex) until it is another or time was slowed; page_sleep waits no longer than `real`, is a
  * cancellation point, and gives an error number. */
 uint32_t page_sequence(void);
-void page_await_change(uint32_t sequence);
+/* NULL: for as long as it takes. Woken too when time was slowed: then the number is the same. */
+void page_await_change(uint32_t sequence, const struct timespec *longest);
 void page_slow_down(void); /* real speed from now on, if it is faster: somebody runs */
+bool page_slowed(void);    /* whether somebody did since the rate was set */
 int page_sleep(uint32_t sequence, const struct timespec *real);
 bool page_present(void);
 

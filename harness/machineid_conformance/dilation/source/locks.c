@@ -34,6 +34,13 @@ static struct timespec slice_end(int64_t deadline, int64_t longest)
         why_;                                                                      \
     })
 
+/* The error of a slice that failed, in a wait that signals end. */
+static int missed(unsigned int before, int64_t deadline)
+{
+    int why = errno;
+    return why == ETIMEDOUT && handlers_run() != before && left_until(deadline) > 0 ? EINTR : why;
+}
+
 /* -- semaphores ---------------------------------------------------------------------------------------------------------------- */
 
 PUBLIC int sem_clockwait(sem_t *semaphore, clockid_t clock, const struct timespec *when)
@@ -41,7 +48,8 @@ PUBLIC int sem_clockwait(sem_t *semaphore, clockid_t clock, const struct timespe
     if (!scaled(clock) || !valid_timespec(when))
         return REAL(sem_clockwait)(semaphore, clock, when);
     int64_t deadline = deadline_at(clock, when);
-    int why = IN_SLICES(deadline, REAL(sem_clockwait)(semaphore, CLOCK_MONOTONIC, &until) == 0 ? 0 : errno);
+    unsigned int before = handlers_run();
+    int why = IN_SLICES(deadline, REAL(sem_clockwait)(semaphore, CLOCK_MONOTONIC, &until) == 0 ? 0 : missed(before, deadline));
     if (why)
         errno = why;
     return why ? -1 : 0;
@@ -138,11 +146,14 @@ static long futex_wait(long *argument)
         deadline = deadline_after(from_timespec(timeout));
     else
         deadline = deadline_at(operation & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, timeout);
+    unsigned int before = handlers_run();
     for (;;) {
         struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));
         struct timespec until = slice_end(deadline, SLICE_NS);
         const struct timespec *given = command == FUTEX_WAIT ? &slice : &until;
         long done = REAL(syscall)(SYS_futex, argument[0], operation & ~FUTEX_CLOCK_REALTIME, argument[2], given, argument[4], argument[5]);
+        if (done != 0)
+            errno = missed(before, deadline);
         if (done == 0 || errno != ETIMEDOUT || left_until(deadline) == 0) {
             wait_over(done != 0 && errno == ETIMEDOUT);
             return done;

@@ -115,9 +115,9 @@ bool page_present(void) { return page() != &still; }
 
 uint32_t page_sequence(void) { return __atomic_load_n(&page()->sequence, __ATOMIC_ACQUIRE); }
 
-void page_await_change(uint32_t sequence)
+void page_await_change(uint32_t sequence, const struct timespec *longest)
 {
-    REAL(syscall)(SYS_futex, &page()->sequence, FUTEX_WAIT, sequence, NULL, NULL, 0);
+    REAL(syscall)(SYS_futex, &page()->sequence, FUTEX_WAIT, sequence, longest, NULL, 0);
 }
 
 /* A change is being written. The writer needs microseconds, unless it was preempted in the middle: then spinning would keep it from the
@@ -146,6 +146,8 @@ static int64_t woken(void)
     }
     return when;
 }
+
+bool page_slowed(void) { return woken() != NOBODY; }
 
 void page_slow_down(void)
 {

@@ -61,12 +61,18 @@ PUBLIC int sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict info, 
     if (!valid_timespec(asked))
         return REAL(sigtimedwait)(set, info, asked);
     int64_t deadline = deadline_after(from_timespec(asked));
+    unsigned int before = handlers_run();
     for (;;) {
         struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));
         int got = REAL(sigtimedwait)(set, info, &slice);
         if (got >= 0 || errno != EAGAIN || left_until(deadline) == 0) {
             wait_over(got < 0 && errno == EAGAIN);
             return got;
+        }
+        if (handlers_run() != before) {
+            wait_over(false);
+            errno = EINTR;
+            return -1;
         }
     }
 }

@@ -48,15 +48,17 @@ static int64_t limit_of(int fd, int name)
 /* Whether the call may be made now. False: target time is up (EAGAIN), or a handler ran (EINTR). */
 static bool ready(int fd, short events, int64_t deadline)
 {
+    unsigned int before = handlers_run();
     for (;;) {
         struct pollfd one = {.fd = fd, .events = events};
         struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));
         int count = REAL(ppoll)(&one, 1, &slice, NULL);
-        if (count == 0 && left_until(deadline) > 0)
+        bool by_time = count == 0 && left_until(deadline) == 0;
+        if (count == 0 && !by_time && handlers_run() == before)
             continue;
-        wait_over(count == 0);
+        wait_over(by_time);
         if (count == 0)
-            errno = EAGAIN;
+            errno = by_time ? EAGAIN : EINTR;
         return count > 0;
     }
 }
@@ -247,11 +249,14 @@ PUBLIC int connect(int fd, const struct sockaddr *to, socklen_t length)
     socklen_t size = sizeof asked;
     REAL(getsockopt)(fd, SOL_SOCKET, SO_SNDTIMEO, &asked, &size);
     REAL(setsockopt)(fd, SOL_SOCKET, SO_SNDTIMEO, &slice, sizeof slice);
+    unsigned int before = handlers_run();
     int done;
     do
         done = REAL(connect)(fd, to, length);
-    while (done != 0 && errno == EAGAIN && left_until(deadline) > 0);
+    while (done != 0 && errno == EAGAIN && left_until(deadline) > 0 && handlers_run() == before);
     int why = done ? errno : 0;
+    if (why == EAGAIN && handlers_run() != before && left_until(deadline) > 0)
+        why = EINTR;
     REAL(setsockopt)(fd, SOL_SOCKET, SO_SNDTIMEO, &asked, sizeof asked);
     if (why == EINPROGRESS) {
         if (ready(fd, POLLOUT, deadline)) {

@@ -5,10 +5,12 @@
  * forked child has no such thread and no timers but its parent's timerfds, which the parent goes on to arm.
  *
  * When the rate falls, a timer that the kernel had due before this thread came to run fires early, by the time that the thread waited for a
- * processor times the old rate. Only here: all other waits look at target time before they end.
+ * processor times the old rate. Only here: all other waits look at target time before they end. And an alarm that outlives exec is armed by
+ * nobody while its old program is gone and the new one not yet there: a change of rate in that moment passes it by.
  */
 #include "timers.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -91,44 +93,86 @@ static int64_t next_expiry(const struct timer *timer)
     return timer->first + ((now - timer->first) / timer->interval + 1) * timer->interval;
 }
 
-static struct itimerspec in_real_time(const struct timer *timer)
+/* What the kernel is to be given for the expiration due at `next`, and those after it. Remembers it, to know later which it has made. */
+static struct itimerspec in_real_time(struct timer *timer, int64_t next)
 {
-    int64_t real = to_real(left_until(next_expiry(timer)));
-    struct itimerspec value = {.it_value = to_timespec(real ? real : 1)}; /* zero would disarm */
-    if (timer->interval) {
-        int64_t interval = to_real(timer->interval);
-        value.it_interval = to_timespec(interval ? interval : 1);
-    }
-    return value;
+    int64_t real = to_real(left_until(next)), interval = timer->interval ? to_real(timer->interval) : 0;
+    timer->next = next;
+    timer->given = real ? real : 1; /* zero would disarm */
+    timer->given_interval = timer->interval && !interval ? 1 : interval;
+    timer->given_at = real_now(CLOCK_MONOTONIC);
+    return (struct itimerspec){.it_value = to_timespec(timer->given), .it_interval = to_timespec(timer->given_interval)};
 }
 
-static void arm_again(struct timer *timer)
+/* The expiration that the kernel has not made yet, when `left` is what it says is left: it may have been early or late with the last. */
+static int64_t not_made_yet(const struct timer *timer, const struct timespec *left)
+{
+    if (timer->interval == 0)
+        return timer->next;
+    int64_t since = real_now(CLOCK_MONOTONIC) + from_timespec(left) - timer->given_at - timer->given;
+    int64_t made = (since + timer->given_interval / 2) / timer->given_interval;
+    return timer->next + (made > 0 ? made : 0) * timer->interval;
+}
+
+/* To arm a timerfd is to forget the expirations that its program has not read (timerfd_create(2)). */
+static bool unread(const struct timer *timer)
+{
+    struct pollfd one = {.fd = timer->fd, .events = POLLIN};
+    struct timespec none = {0};
+    return timer->kind == DESCRIPTOR && REAL(ppoll)(&one, 1, &none, NULL) > 0;
+}
+
+/* False: not yet, it is to be tried again soon. */
+static bool arm_again(struct timer *timer)
 {
     struct itimerspec now, before;
     if (kernel_get(timer, &now) != 0 || !armed(&now.it_value)) {
         timer->used = timer->interval != 0 && timer->used;
-        return; /* it has fired, was disarmed, or is gone */
+        return true; /* it has fired, was disarmed, or is gone */
     }
-    struct itimerspec value = in_real_time(timer);
-    if (kernel_set(timer, &value, &before) == 0 && !armed(&before.it_value)) {
-        struct itimerspec none = {0};
-        kernel_set(timer, &none, NULL); /* it fired between our look and our arming */
+    if (unread(timer))
+        return false;
+    int64_t next = not_made_yet(timer, &now.it_value);
+    struct itimerspec value = in_real_time(timer, next);
+    if (kernel_set(timer, &value, &before) != 0)
+        return true;
+    if (!armed(&before.it_value) || from_timespec(&before.it_value) > from_timespec(&now.it_value)) {
+        /* It fired between our look and our arming. A signal is on its way; a descriptor has forgotten, and fires again. */
+        if (timer->kind == DESCRIPTOR)
+            value.it_value = to_timespec(timer->given = 1);
+        else if (timer->interval)
+            value = in_real_time(timer, next += timer->interval);
+        else
+            value = (struct itimerspec){0};
+        kernel_set(timer, &value, NULL);
     }
+    /* What was due while this thread waited for a processor is made up for, one at a time. */
+    return timer->interval == 0 || left_until(next) > 0;
 }
 
 static void *follow_changes(void *nothing)
 {
+    const struct timespec soon = to_timespec(SLICE_NS);
     uint32_t seen = page_sequence();
+    bool all_armed = true, was_slow = page_slowed();
     (void)nothing;
     for (;;) {
-        if (page_sequence() == seen)
-            page_await_change(seen); /* woken too when time was slowed: then the number is the same */
-        seen = page_sequence();
+        if (page_sequence() == seen && page_slowed() == was_slow)
+            page_await_change(seen, all_armed ? NULL : &soon);
+        uint32_t now = page_sequence();
+        bool slow = page_slowed();
+        if (now == seen && slow == was_slow && all_armed)
+            continue;
         pthread_mutex_lock(&timers_lock);
         for (int n = 0; n < ROOM; n++)
-            if (timers[n].used)
-                arm_again(&timers[n]);
+            if (timers[n].used && (now != seen || slow != was_slow || timers[n].behind))
+                timers[n].behind = !arm_again(&timers[n]);
+        all_armed = true;
+        for (int n = 0; n < ROOM; n++)
+            all_armed = all_armed && !(timers[n].used && timers[n].behind);
         pthread_mutex_unlock(&timers_lock);
+        seen = now;
+        was_slow = slow;
     }
     return NULL;
 }
@@ -211,12 +255,10 @@ int timer_arm(struct timer *key, bool absolute, clockid_t clock, const struct it
         key->interval = from_timespec(&asked->it_interval);
         key->used = true;
         watch();
+        value = in_real_time(key, key->first);
         known = timer_entry(key, true);
         if (known)
             *known = *key;
-        value = in_real_time(key);
-        if (left_until(key->first) == 0)
-            value.it_value = (struct timespec){.tv_nsec = 1}; /* the first was due in the past, and is due at once */
     } else if ((known = timer_entry(key, false))) {
         known->used = false;
     }
@@ -256,6 +298,7 @@ __attribute__((constructor)) static void take_over(void)
     int64_t left = to_target(from_timeval(value.it_value.tv_sec, value.it_value.tv_usec));
     struct timer key = {.kind = ITIMER, .used = true, .first = deadline_after(left),
                         .interval = to_target(from_timeval(value.it_interval.tv_sec, value.it_interval.tv_usec))};
+    in_real_time(&key, key.first); /* as the kernel has it */
     *timer_entry(&key, true) = key;
     watch();
 }

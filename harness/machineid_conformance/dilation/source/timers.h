@@ -11,10 +11,13 @@ enum kind { ITIMER, POSIX_TIMER, DESCRIPTOR };
 struct timer {
     enum kind kind;
     bool used;
+    bool behind;     /* the kernel still has it at an earlier rate */
     int fd;          /* DESCRIPTOR */
     timer_t id;      /* POSIX_TIMER */
     int64_t first;   /* target CLOCK_MONOTONIC of the first expiry */
     int64_t interval; /* target nanoseconds; 0: once */
+    int64_t next;    /* target CLOCK_MONOTONIC of the expiration that the kernel was given, */
+    int64_t given, given_interval, given_at; /* in real nanoseconds, from that real CLOCK_MONOTONIC on */
 };
 
 /* Signals are blocked while the table is held: alarm() may be called by a handler (signal-safety(7)). */
