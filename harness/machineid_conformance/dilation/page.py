@@ -1,8 +1,8 @@
 """The pages that say what time it is for a target: what the harness and all processes of a world share.
 
 Same layout as ``struct page`` in ``source/page.c``. One writer, the engine; a change is visible to all readers at once, and wakes
-those that sleep on it. The second page is one word, which the target writes: the moment at which the first of its waits ended since the
-rate was set. From that moment on the rate is 1.
+those that sleep on it. The second page the target writes: the moment at which somebody woke since the rate was set, and the ends of all its
+waits. From that moment on, and from the first of those ends on, the rate is 1.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ import threading
 import time
 from pathlib import Path
 
-_LAYOUT = struct.Struct("<8sIIqqqQ")
-_TIMES = struct.Struct("<qqqQ")
+_TIMES = struct.Struct("<qqqQq")
 _TIMES_AT = 16
 _SEQUENCE = 8
 _MAGIC = b"MIDTIME1"
@@ -27,6 +26,8 @@ _FUTEX = 202  # x86_64: the only processor that the library is built for
 _FUTEX_WAKE = 1
 _ALL = 2**31 - 1
 _NOBODY, _MARKED = 0, 1
+_ENDS = struct.Struct("<511q")
+_ENDS_AT = 8
 
 
 class Page:
@@ -48,9 +49,9 @@ class Page:
         self._fence = threading.Lock()
         self._waiters: set[asyncio.Future[None]] = set()
         self._origin = self._changed = time.monotonic_ns()
-        self._gone = self._latest = 0
+        self._gone = self._latest = self._slow_at = 0
         self._rate = _ONE
-        _TIMES.pack_into(self._map, _TIMES_AT, self._origin, self._changed, self._gone, self._rate)
+        _TIMES.pack_into(self._map, _TIMES_AT, self._origin, self._changed, self._gone, self._rate, self._slow_at)
         self._map[: len(_MAGIC)] = _MAGIC  # last: a page without it is not read
 
     @property
@@ -65,15 +66,25 @@ class Page:
 
     @property
     def slowed(self) -> bool:
-        """Whether a wait of the target has ended since the rate was set."""
-        return self._woken.value != _NOBODY
+        """Whether time has gone as far as it was to go since the rate was set, or somebody woke before."""
+        return self._woken.value != _NOBODY or 0 < self._slow_at <= time.monotonic_ns()
 
-    def set_rate(self, rate: float) -> None:
-        """Change the rate from this moment on; target time is continuous. For the engine's loop only: one writer."""
+    def first_end(self) -> float | None:
+        """The ``elapsed`` at which the first of the target's waits ends; None while none does. Naps (dilation.h) are not among them."""
+        if self._woken_map is None:
+            return None
+        now = self._origin + self._gone_at(time.monotonic_ns())
+        first = min((end for end in _ENDS.unpack_from(self._woken_map, _ENDS_AT) if end > now), default=None)
+        return None if first is None else (first - self._origin) / 1e9
+
+    def set_rate(self, rate: float, until: float | None = None) -> None:
+        """Change the rate from this moment on, and back to 1 when ``elapsed`` comes to ``until``; target time is continuous. For the engine's
+        loop only: one writer.
+        """
         if not 1 <= rate <= 10_000:
             raise ValueError(f"rate: got {rate!r}; expected a number from 1 to 10000")
         fixed = round(rate * _ONE)
-        if fixed == self._rate and not self.slowed:
+        if fixed == self._rate and not self.slowed and until is None:
             return
         word, pack_into, buffer, origin = self._word, _TIMES.pack_into, self._map, self._origin
         odd, even = (word.value + 1) & 0xFFFFFFFF, (word.value + 2) & 0xFFFFFFFF
@@ -83,10 +94,13 @@ class Page:
         with self._fence:
             now = time.monotonic_ns()
         gone = self._gone_at(now)
-        pack_into(buffer, _TIMES_AT, origin, now, gone, fixed)
+        slow_at = 0
+        if until is not None and fixed != _ONE:
+            slow_at = now + (max(0, round(until * 1e9) - gone) << 32) // fixed
+        pack_into(buffer, _TIMES_AT, origin, now, gone, fixed, slow_at)
         self._woken.value = _NOBODY
         word.value = even
-        self._changed, self._gone, self._rate = now, gone, fixed
+        self._changed, self._gone, self._rate, self._slow_at = now, gone, fixed, slow_at
         self._libc.syscall(_FUTEX, ctypes.byref(word), _FUTEX_WAKE, _ALL, None, None, 0)
         for waiter in self._waiters:
             if not waiter.done():
@@ -114,9 +128,10 @@ class Page:
     def _gone_at(self, real: int) -> int:
         """Target nanoseconds. Who has marked that he woke, and not yet written when, woke just now."""
         woken, since = self._woken.value, real - self._changed
-        if woken == _NOBODY or self._rate == _ONE:
+        slow_from = [moment for moment in (real if woken == _MARKED else woken, self._slow_at) if moment]
+        if self._rate == _ONE or not slow_from:
             return self._gone + (since * self._rate >> 32)
-        slow = 0 if woken == _MARKED else min(max(real - woken, 0), since)
+        slow = min(max(real - min(slow_from), 0), since)
         return self._gone + ((since - slow) * self._rate >> 32) + slow
 
     def close(self) -> None:

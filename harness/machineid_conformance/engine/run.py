@@ -274,7 +274,7 @@ class Run:
         stack.callback(page.close)
         stack.callback(self.time.follow, None)
         stack.callback(library.path.unlink)
-        pace = Pace(self.time, highest=self.speed, owes=lambda: self.director.progress.owes, asleep=self._asleep)
+        pace = Pace(self.time, highest=self.speed, asleep=self._asleep)
         self.director.heard = pace.heard
         following = asyncio.create_task(pace.follow())
         self._tasks.append(following)
@@ -282,7 +282,7 @@ class Run:
         return TimeFiles(library=library.path, page=library.page, woken=library.woken)
 
     async def _asleep(self) -> bool:
-        """Whether all processes wait, in target time, and nothing that they wrote or sent is unread."""
+        """Whether all processes wait, in target time, for nothing that the harness owes them, and nothing that they wrote or sent is unread."""
         try:
             for instance in self.instances:
                 found = await instance.world.asleep()
@@ -293,7 +293,9 @@ class Run:
                     return False
         except IsolationError:
             return False  # its supervisor has ended
-        return not self.unread()
+        # Only now: what a process has sent before it went to sleep is there by now.
+        owed = self.director.progress.owes or any(instance.gateway.owes() for instance in self.instances)
+        return not (owed or self.unread())
 
     async def _open_instances(self, stack: AsyncExitStack, time: TimeFiles | None) -> None:
         plan = self.plan
@@ -553,7 +555,7 @@ class Run:
 
     async def _end(self, reason: str) -> None:
         self._stop_pace()
-        self.time.set_rate(1)
+        self.time.real()
         self._settle()
         self._drain()
         self.director.closing = True

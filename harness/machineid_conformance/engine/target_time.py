@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from machineid_conformance.dilation.page import Page
+
+STRETCH = 0.02
+"""Real seconds that a stretch of fast time takes at least: what does not go by the library's word is late by a small part of it."""
+LONGEST = 60.0
+"""Target seconds of a stretch whose end nobody knows."""
 
 
 class TargetTime:
@@ -20,6 +25,7 @@ class TargetTime:
         self._page: Page | None = None
         self._began = 0.0
         self._limits: set[_Limit] = set()
+        self._ends: dict[object, float] = {}
         self.fastest = 1.0
         """The highest rate that there was, in target seconds a real second."""
         self.begin()
@@ -45,14 +51,28 @@ class TargetTime:
 
     @property
     def slowed(self) -> bool:
-        """Whether a wait of the target has ended since the rate was set; the rate is 1 since then."""
+        """Whether time has come as far as it was to go fast, or somebody woke before; the rate is 1 since then."""
         return self._page is not None and self._page.slowed
 
-    def set_rate(self, rate: float) -> None:
-        """For ``Pace`` alone. Without a page there is but one rate."""
+    def real(self) -> None:
+        """Go on as fast as real time. For ``Pace`` alone."""
+        self._set(1.0, None)
+
+    def fast(self, highest: float) -> None:
+        """Go on faster, up to the first moment at which anybody, the target or the harness, waits for time to have come: no further, however
+        late either gets its processor. Short stretches go slower: the rate is such that one takes ``STRETCH``. For ``Pace`` alone.
+        """
         if self._page is None:
             return
-        self._page.set_rate(rate)
+        ends = [end for end in (self._page.first_end(), *self._ends.values()) if end is not None]
+        now = self._page.elapsed()
+        until = min(ends, default=now + LONGEST)
+        self._set(min(highest, max(1.0, (until - now) / STRETCH)), until)
+
+    def _set(self, rate: float, until: float | None) -> None:
+        if self._page is None:
+            return
+        self._page.set_rate(rate, until)
         self.fastest = max(self.fastest, rate)
         for limit in self._limits:
             limit.move(self._page.rate_now)
@@ -61,8 +81,10 @@ class TargetTime:
         """Let target seconds pass. The one place where the engine waits for time: a scenario asked for it."""
         if self._page is None:
             await asyncio.sleep(seconds)
-        else:
-            await self._page.wait_until(self._page.elapsed() + seconds)
+            return
+        end = self._page.elapsed() + seconds
+        with self._ending(end):
+            await self._page.wait_until(end)
 
     @asynccontextmanager
     async def limit(self, seconds: float) -> AsyncIterator[None]:
@@ -71,13 +93,25 @@ class TargetTime:
         Raises:
             TimeoutError: they have passed, or the target woke and made time slower.
         """
+        end = self._elapsed() + seconds
         async with asyncio.timeout(seconds / self.rate) as real:
-            limit = _Limit(real, self._elapsed, self._elapsed() + seconds)
+            limit = _Limit(real, self._elapsed, end)
             self._limits.add(limit)
             try:
-                yield
+                with self._ending(end):
+                    yield
             finally:
                 self._limits.discard(limit)
+
+    @contextmanager
+    def _ending(self, end: float) -> Iterator[None]:
+        """While something of the harness waits for a moment."""
+        key = object()
+        self._ends[key] = end
+        try:
+            yield
+        finally:
+            del self._ends[key]
 
     def _elapsed(self) -> float:
         return time.monotonic() if self._page is None else self._page.elapsed()

@@ -127,7 +127,7 @@ async def _judged(world: World, page: Page) -> str | None:
             outside.extend(found.outside)
         return found.asleep and not outside
 
-    pace = Pace(target_time, highest=RATE, owes=lambda: False, asleep=asleep)
+    pace = Pace(target_time, highest=RATE, asleep=asleep)
     following = asyncio.create_task(pace.follow())
     try:
         said, real = await _said(world)

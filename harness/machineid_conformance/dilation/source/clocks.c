@@ -105,8 +105,19 @@ int64_t deadline_at(clockid_t clock, const struct timespec *when)
     return deadline;
 }
 
+/* What this thread has announced. A handler of signals that waits, in a wait, takes its place. */
+static __thread int announced;
+
+void wait_begins(int64_t deadline)
+{
+    page_withdraw(announced);
+    announced = asked >= NAP_NS && deadline != FOREVER ? page_announce(deadline) : 0;
+}
+
 void wait_over(bool by_time)
 {
+    page_withdraw(announced);
+    announced = 0;
     if (!by_time || asked >= NAP_NS)
         page_slow_down();
 }
@@ -131,6 +142,7 @@ int64_t slice_until(int64_t deadline, int64_t longest)
 int sleep_until(int64_t deadline)
 {
     unsigned int before = handlers_run();
+    wait_begins(deadline);
     for (;;) {
         uint32_t sequence = page_sequence();
         int64_t left = left_until(deadline);

@@ -16,6 +16,7 @@
     ({                                                                     \
         int count_;                                                        \
         unsigned int before_ = handlers_run();                             \
+        wait_begins(deadline);                                             \
         for (;;) {                                                         \
             struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));    \
             count_ = (wait);                                               \
@@ -93,6 +94,7 @@ static int select_in_slices(int count, fd_set *read, fd_set *write, fd_set *exce
         if (sets[n])
             memcpy(asked[n], sets[n], bytes);
     unsigned int before = handlers_run();
+    wait_begins(deadline);
     for (;;) {
         struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));
         int ready = REAL(pselect)(count, read, write, except, &slice, mask);

@@ -12,10 +12,12 @@
  * ended only when target time says so: never early, and late by at most one slice (times the rate) and what the machine adds.
  * A plain sleep needs no slices: it sleeps on the page's sequence number as a futex, and is woken by the change itself.
  *
- * Time is fast only while everybody waits. The first wait that ends writes its moment into a second page, which all processes of the world
- * may write: from that moment on the rate is 1, until the harness sets a new one. Else who wakes would run at the rate of its sleep, and the
- * two seconds that it gives its next call would be a few milliseconds. A nap (below NAP_NS) that ends by time does not count: a loop of
- * naps is one wait, and a runtime's own ticking would keep time slow.
+ * Time is fast only while everybody waits, and no further than the first of them waits for. Each wait writes its end into a second page, which
+ * all processes of the world may write; the harness sets a rate together with the moment at which the first of those ends comes, and from
+ * then on the rate is 1 by itself. So a thread that gets its processor late is late by that, and not by that times the rate. A wait that ends
+ * otherwise (by what it waited for, by a signal) writes its moment into that page: from that moment on the rate is 1 too, until the harness
+ * sets a new one. Else who wakes would run at the rate of its sleep, and the two seconds that it gives its next call would be a few
+ * milliseconds. A nap (below NAP_NS) is not written down: a loop of naps is one wait, and a runtime's own ticking would keep time slow.
  *
  * Not dilated: CPU clocks, times(), times that the kernel writes by itself (file times, /proc, packet time stamps), waits inside libc that
  * call no public name (the resolver's), mq_timed*, semtimedop, aio_suspend, io_uring, priority-inheriting futexes that a runtime makes by
@@ -63,7 +65,8 @@ int64_t deadline_at(clockid_t clock, const struct timespec *when);
 int64_t left_until(int64_t deadline);  /* target nanoseconds; 0 when it has passed */
 int64_t slice_until(int64_t deadline, int64_t longest); /* real nanoseconds to wait now; without a page the rate never changes: an hour */
 
-/* The wait that this thread began with deadline_after or deadline_at has ended: by time, or by what it waited for. Keeps errno. */
+/* The wait that this thread began with deadline_after or deadline_at starts; it has ended, by time or by what it waited for. Keep errno. */
+void wait_begins(int64_t deadline);
 void wait_over(bool by_time);
 /* How many handlers of signals have run in this thread. A wait that a signal ends looks at it before its first slice and after each. */
 unsigned int handlers_run(void);
@@ -83,6 +86,8 @@ struct reading read_page(void);
 uint32_t page_sequence(void);
 /* NULL: for as long as it takes. Woken too when time was slowed: then the number is the same. */
 void page_await_change(uint32_t sequence, const struct timespec *longest);
+int page_announce(int64_t deadline); /* the end of a wait, in target CLOCK_MONOTONIC; what to withdraw it by, 0 if there is no room */
+void page_withdraw(int announced);
 void page_slow_down(void); /* real speed from now on, if it is faster: somebody runs */
 bool page_slowed(void);    /* whether somebody did since the rate was set */
 int page_sleep(uint32_t sequence, const struct timespec *real);

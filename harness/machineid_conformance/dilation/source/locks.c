@@ -24,6 +24,7 @@ static struct timespec slice_end(int64_t deadline, int64_t longest)
 #define IN_SLICES(deadline, wait)                                                  \
     ({                                                                             \
         int why_;                                                                  \
+        wait_begins(deadline);                                                     \
         for (;;) {                                                                 \
             struct timespec until = slice_end(deadline, SLICE_NS);                 \
             why_ = (wait);                                                         \
@@ -67,9 +68,10 @@ PUBLIC int sem_timedwait(sem_t *restrict semaphore, const struct timespec *restr
 static int condition_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, int64_t deadline)
 {
     struct timespec until = slice_end(deadline, CONDITION_SLICE_NS);
+    wait_begins(deadline);
     int why = REAL(pthread_cond_clockwait)(condition, mutex, CLOCK_MONOTONIC, &until);
     if (why == ETIMEDOUT && left_until(deadline) > 0)
-        return 0;
+        return 0; /* the wait goes on, and so does what it has announced: its waiter comes back */
     wait_over(why == ETIMEDOUT);
     return why;
 }
@@ -147,6 +149,7 @@ static long futex_wait(long *argument)
     else
         deadline = deadline_at(operation & FUTEX_CLOCK_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, timeout);
     unsigned int before = handlers_run();
+    wait_begins(deadline);
     for (;;) {
         struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));
         struct timespec until = slice_end(deadline, SLICE_NS);

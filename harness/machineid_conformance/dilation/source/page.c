@@ -23,15 +23,18 @@ struct page {
     int64_t changed; /* CLOCK_MONOTONIC at the last change of the rate */
     int64_t gone;    /* target nanoseconds from the origin to that change */
     uint64_t rate;   /* 32.32 fixed point, at least 1 */
+    int64_t slow_at; /* CLOCK_MONOTONIC from which the rate is 1; 0: for ever as it is */
 };
 
 static const struct page *the_page;
 
-/* The second page is one word: NOBODY while all wait, MARKED while somebody is about to write, then the CLOCK_MONOTONIC of the first who woke.
- * Two steps, because what is written must not be before any reading of the clock that was made while the word said NOBODY: the clock is read
+/* The second page. Its first word: NOBODY while all wait, MARKED while somebody is about to write, then the CLOCK_MONOTONIC of the first who
+ * woke. The others: the ends of the waits under way, in target CLOCK_MONOTONIC; 0: free. A process that is killed leaves its own; they pass.
+ * Two steps for the first word, because what is written must not be before any reading of the clock that was made while the word said NOBODY: the clock is read
  * only once the mark is there. Whoever meets the mark writes for him who made it, who may have lost the processor or his life. */
 #define NOBODY 0
 #define MARKED 1
+#define WORDS 512
 static int64_t *the_woken;
 
 #define ONE (UINT64_C(1) << 32)
@@ -97,7 +100,7 @@ static const struct page *map_page(void)
     const struct page *mapped = map_beside(".page", O_RDONLY, PROT_READ, sizeof *mapped);
     if (!mapped || memcmp(mapped->magic, MAGIC, 8) != 0)
         return &still;
-    __atomic_store_n(&the_woken, map_beside(".woken", O_RDWR, PROT_READ | PROT_WRITE, sizeof *the_woken), __ATOMIC_RELEASE);
+    __atomic_store_n(&the_woken, map_beside(".woken", O_RDWR, PROT_READ | PROT_WRITE, WORDS * sizeof *the_woken), __ATOMIC_RELEASE);
     return mapped;
 }
 
@@ -147,6 +150,29 @@ static int64_t woken(void)
     return when;
 }
 
+int page_announce(int64_t deadline)
+{
+    page();
+    if (!the_woken)
+        return 0;
+    static __thread int last; /* where this thread found room before it finds room again */
+    if (last == 0)
+        last = 1 + (int)(REAL(syscall)(SYS_gettid) % (WORDS - 1));
+    for (int tries = 0; tries < WORDS - 1; tries++) {
+        int64_t nothing = 0;
+        if (__atomic_compare_exchange_n(&the_woken[last], &nothing, deadline, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+            return last;
+        last = last == WORDS - 1 ? 1 : last + 1;
+    }
+    return 0;
+}
+
+void page_withdraw(int announced)
+{
+    if (announced)
+        __atomic_store_n(&the_woken[announced], 0, __ATOMIC_RELEASE);
+}
+
 bool page_slowed(void) { return woken() != NOBODY; }
 
 void page_slow_down(void)
@@ -178,25 +204,25 @@ struct reading read_page(void)
         int64_t changed = __atomic_load_n(&it->changed, __ATOMIC_RELAXED);
         int64_t gone = __atomic_load_n(&it->gone, __ATOMIC_RELAXED);
         got.rate = __atomic_load_n(&it->rate, __ATOMIC_RELAXED);
-        int64_t slow_from = got.rate == ONE ? NOBODY : woken();
+        int64_t slow_at = __atomic_load_n(&it->slow_at, __ATOMIC_RELAXED);
+        int64_t awake = got.rate == ONE ? NOBODY : woken();
         got.now = real_now(CLOCK_MONOTONIC);
         __builtin_ia32_lfence(); /* the processor may not look at the sequence before it has read its clock */
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&it->sequence, __ATOMIC_RELAXED) != before)
             continue;
-        if (got.rate != ONE && woken() != slow_from)
+        if (got.rate != ONE && woken() != awake)
             continue;
         if (it == &still) {
             got.drift = 0;
             return got;
         }
         int64_t since = got.now > changed ? got.now - changed : 0, slow = 0;
-        if (slow_from != NOBODY) {
-            slow = got.now > slow_from ? got.now - slow_from : 0;
-            slow = slow < since ? slow : since;
-        }
+        int64_t slow_from = awake != NOBODY && (slow_at == 0 || awake < slow_at) ? awake : slow_at;
+        if (slow_from && got.now > slow_from)
+            slow = got.now - slow_from < since ? got.now - slow_from : since;
         int64_t target = gone + (int64_t)(((__int128)(since - slow) * got.rate) >> 32) + slow;
-        if (slow_from != NOBODY)
+        if (slow_from && got.now >= slow_from)
             got.rate = ONE;
         got.drift = target - (got.now - origin);
         return got;

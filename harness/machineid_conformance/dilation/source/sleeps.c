@@ -61,6 +61,7 @@ PUBLIC int sigtimedwait(const sigset_t *restrict set, siginfo_t *restrict info, 
     if (!valid_timespec(asked))
         return REAL(sigtimedwait)(set, info, asked);
     int64_t deadline = deadline_after(from_timespec(asked));
+    wait_begins(deadline);
     unsigned int before = handlers_run();
     for (;;) {
         struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));

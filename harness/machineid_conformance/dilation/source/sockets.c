@@ -49,6 +49,7 @@ static int64_t limit_of(int fd, int name)
 static bool ready(int fd, short events, int64_t deadline)
 {
     unsigned int before = handlers_run();
+    wait_begins(deadline);
     for (;;) {
         struct pollfd one = {.fd = fd, .events = events};
         struct timespec slice = to_timespec(slice_until(deadline, SLICE_NS));

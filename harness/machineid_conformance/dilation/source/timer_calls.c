@@ -85,8 +85,11 @@ PUBLIC int timer_delete(timer_t id)
         if (clock_of_timer[n].used && clock_of_timer[n].id == id)
             clock_of_timer[n].used = false;
     struct timer key = {.kind = POSIX_TIMER, .id = id}, *known = timer_entry(&key, false);
-    if (known)
+    if (known) {
         known->used = false;
+        page_withdraw(known->announced);
+        known->announced = 0;
+    }
     timers_release(&before);
     return REAL_VERSION(timer_delete, "GLIBC_2.3.3")(id);
 }

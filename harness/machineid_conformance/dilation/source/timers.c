@@ -96,7 +96,9 @@ static int64_t next_expiry(const struct timer *timer)
 /* What the kernel is to be given for the expiration due at `next`, and those after it. Remembers it, to know later which it has made. */
 static struct itimerspec in_real_time(struct timer *timer, int64_t next)
 {
-    int64_t real = to_real(left_until(next)), interval = timer->interval ? to_real(timer->interval) : 0;
+    int64_t left = left_until(next), real = to_real(left), interval = timer->interval ? to_real(timer->interval) : 0;
+    page_withdraw(timer->announced);
+    timer->announced = left < NAP_NS || next == FOREVER ? 0 : page_announce(next);
     timer->next = next;
     timer->given = real ? real : 1; /* zero would disarm */
     timer->given_interval = timer->interval && !interval ? 1 : interval;
@@ -128,6 +130,8 @@ static bool arm_again(struct timer *timer)
     struct itimerspec now, before;
     if (kernel_get(timer, &now) != 0 || !armed(&now.it_value)) {
         timer->used = timer->interval != 0 && timer->used;
+        page_withdraw(timer->announced);
+        timer->announced = 0;
         return true; /* it has fired, was disarmed, or is gone */
     }
     if (unread(timer))
@@ -250,6 +254,8 @@ int timer_arm(struct timer *key, bool absolute, clockid_t clock, const struct it
         describe(key, &kernel_old, &shown);
     else
         shown = (struct itimerspec){0};
+    if ((known = timer_entry(key, false)))
+        page_withdraw(known->announced);
     if (armed(&asked->it_value)) {
         key->first = absolute ? deadline_at(clock, &asked->it_value) : deadline_after(from_timespec(&asked->it_value));
         key->interval = from_timespec(&asked->it_interval);
@@ -259,13 +265,19 @@ int timer_arm(struct timer *key, bool absolute, clockid_t clock, const struct it
         known = timer_entry(key, true);
         if (known)
             *known = *key;
-    } else if ((known = timer_entry(key, false))) {
+    } else if (known) {
         known->used = false;
+        known->announced = 0;
     }
     int done = kernel_set(key, &value, NULL);
     int why = errno;
     if (done != 0 && known)
         known->used = false;
+    if (!known || !known->used) {
+        page_withdraw(key->announced); /* it is not followed, or is not armed */
+        if (known)
+            known->announced = 0;
+    }
     timers_release(&before);
     if (done == 0 && old)
         *old = shown;

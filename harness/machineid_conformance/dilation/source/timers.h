@@ -18,6 +18,7 @@ struct timer {
     int64_t interval; /* target nanoseconds; 0: once */
     int64_t next;    /* target CLOCK_MONOTONIC of the expiration that the kernel was given, */
     int64_t given, given_interval, given_at; /* in real nanoseconds, from that real CLOCK_MONOTONIC on */
+    int announced;   /* to the harness: time is not to go fast beyond it */
 };
 
 /* Signals are blocked while the table is held: alarm() may be called by a handler (signal-safety(7)). */
