@@ -134,8 +134,8 @@ def prctl(option: int, argument: int = 0) -> None:
     _check(_libc.prctl(ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero), f"prctl {option}")
 
 
-def drop_all_capabilities() -> None:
-    """Empty the bounding, ambient, inheritable, permitted and effective sets of this process."""
+def keep_capabilities_to_oneself() -> None:
+    """Empty the bounding, ambient and inheritable sets: what this process executes has no capability and gets none. It has its own."""
     for capability in range(64):
         try:
             prctl(PR_CAPBSET_DROP, capability)
@@ -143,7 +143,11 @@ def drop_all_capabilities() -> None:
             break  # past the last capability that this kernel knows
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     header = struct.pack("=Ii", LINUX_CAPABILITY_VERSION_3, 0)
-    _check(_libc.capset(header, bytes(24)), "capset")
+    sets = ctypes.create_string_buffer(24)  # effective, permitted, inheritable; and again, for those above 31
+    _check(_libc.capget(header, sets), "capget")
+    effective, permitted, _, more_effective, more_permitted, _ = struct.unpack("=6I", sets.raw)
+    kept = struct.pack("=6I", effective, permitted, 0, more_effective, more_permitted, 0)
+    _check(_libc.capset(header, kept), "capset")
 
 
 def inotify_init() -> int:
