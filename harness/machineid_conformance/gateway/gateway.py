@@ -66,7 +66,7 @@ class Gateway:
         self._acceptor = Acceptor(listeners, self._accepted)
         self._acceptor.open()
         if world.dns is not None:
-            self._name_server = NameServer(world.dns, self._resolve, self._name_answered)
+            self._name_server = NameServer(world.dns, self._resolve, self._name_refused)
             self._name_server.open()
         try:
             await self._closing.wait()
@@ -152,10 +152,10 @@ class Gateway:
         address = names.address_of(question.name)
         return (NOERROR, address) if address is not None else (SERVFAIL, None)
 
-    async def _name_answered(self, question: Question, code: int) -> None:
+    async def _name_refused(self, question: Question) -> None:
         """The receipt of a DNS fault: one a look-up, whose other question (AAAA) is part of it."""
         fault = self._site.director.listener_fault()
-        if code == NXDOMAIN and question.kind == A and fault is not None:
+        if question.kind == A and fault is not None:
             await self._site.director.listener_fault_delivered(
                 fault,
                 instance=self._site.instance,

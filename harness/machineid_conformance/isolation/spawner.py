@@ -171,7 +171,7 @@ def _network(request: dict[str, Any]) -> list[socket.socket]:
         gateway.listen(BACKLOG)
         control.listen(BACKLOG)
     with stage("packet socket"):
-        tap = packets.open_tap()
+        tap = packets.open_tap(DNS_PORT)
     with stage("nf_tables"):
         nft.redirect_everything(
             mark=MARK,
