@@ -111,6 +111,7 @@ def server_context(chain: bytes) -> ssl.SSLContext:
     """A server's context of key and certificates as PEM. ALPN: http/1.1 only."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
+    context.num_tickets = 0  # a resumed session shows no certificate; and making two is a fifth of the handshake
     # load_cert_chain reads files only. A temporary one is made with mode 600, and is gone at once.
     with tempfile.NamedTemporaryFile(suffix=".pem") as file:
         file.write(chain)

@@ -6,6 +6,8 @@ ClientHello (RFC 8446, 4.1.2) is read from the bytes that are still waiting.
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 HANDSHAKE_RECORD = 0x16
@@ -13,6 +15,8 @@ _CLIENT_HELLO = 1
 _SERVER_NAME = 0  # RFC 6066, 3
 _ALPN = 16  # RFC 7301, 3.1
 _LIMIT = 1 << 16
+_EXTENSION = struct.Struct("!HH")  # its kind, and the length of its body
+_CUT = "a ClientHello that ends in the middle of a field"
 
 NO_APPLICATION_PROTOCOL = b"\x15\x03\x03\x00\x02\x02\x78"
 """A fatal alert 120 as one plaintext record: the answer of RFC 7301, 3.2 to a client whose protocols we do not speak."""
@@ -63,10 +67,7 @@ def _read(hello: _Bytes) -> Hello:
     hello.vector(1)  # legacy_compression_methods
     name: str | None = None
     protocols: list[str] = []
-    extensions = _Bytes(hello.vector(2) if hello.left() else b"")
-    while extensions.left():
-        kind = int.from_bytes(extensions.take(2), "big")
-        body = extensions.vector(2)
+    for kind, body in _extensions(hello.vector(2) if hello.left() else b""):
         if kind == _SERVER_NAME and body:
             names = _Bytes(_Bytes(body).vector(2))
             if names.take(1) == b"\x00":
@@ -76,6 +77,19 @@ def _read(hello: _Bytes) -> Hello:
             while offered.left():
                 protocols.append(offered.vector(1).decode("latin-1"))
     return Hello(server_name=name, protocols=tuple(protocols))
+
+
+def _extensions(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and body of each; a browser's hello has some twenty."""
+    at = 0
+    while at < len(data):
+        if at + _EXTENSION.size > len(data):
+            raise ValueError(_CUT)
+        kind, length = _EXTENSION.unpack_from(data, at)
+        begin, at = at + _EXTENSION.size, at + _EXTENSION.size + length
+        if at > len(data):
+            raise ValueError(_CUT)
+        yield kind, data[begin:at]
 
 
 class _Bytes:
@@ -91,7 +105,7 @@ class _Bytes:
     def take(self, count: int) -> bytes:
         start, self._at = self._at, self._at + count
         if self._at > len(self._data):
-            raise ValueError("a ClientHello that ends in the middle of a field")
+            raise ValueError(_CUT)
         return self._data[start : self._at]
 
     def vector(self, width: int) -> bytes:

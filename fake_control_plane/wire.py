@@ -2,7 +2,7 @@
 
 asyncio's streams hide what the faults and their receipts need: whether the other side closed (FIN), reset (RST) or sent a
 TLS alert, a reset of our own, a half-close, a handshake cut in the middle. So this is the bare non-blocking socket. Nothing
-is ever lost by cancelling a wait: waiting is for readiness, reading is a separate step.
+is ever lost by cancelling a wait: what comes is read into a buffer, and only while somebody waits for it.
 
 A FIN while an answer is owed counts as the client being gone: no HTTP client library half-closes and reads on, and all of
 them close when their timeout ends (RFC 9112, 9.5).
@@ -16,7 +16,6 @@ import re
 import socket
 import ssl
 import struct
-from collections.abc import Callable
 from typing import Literal
 
 from fake_control_plane.faults.api import ClientGone
@@ -71,6 +70,7 @@ class Wire:
         self._tls: ssl.SSLObject | None = None
         self._incoming = ssl.MemoryBIO()
         self._encrypted = ssl.MemoryBIO()
+        self._watched = False  # the loop tells when there is something to read
         self._readers: list[asyncio.Future[None]] = []
         self._writers: list[asyncio.Future[None]] = []
         self._taken = asyncio.Event()
@@ -115,9 +115,15 @@ class Wire:
         return len(self._buffer)
 
     def stirs(self) -> bool:
-        """Whether the client has ended, or something of it waits in the socket that was not yet taken in; nothing is taken."""
-        if self._closed or self._ending is not None:
-            return True
+        """Whether the client has ended, or something of it was not yet received; nothing is taken."""
+        return self._closed or self._ending is not None or bool(self._buffer) or self._has_arrived()
+
+    def idles(self) -> bool:
+        """Whether the next step is the client's: somebody here waits for it, all that was sent is away, and nothing has come."""
+        waits = any(not reader.done() for reader in self._readers)
+        return self._closed or (waits and self._ending is None and not self._outgoing and not self._has_arrived())
+
+    def _has_arrived(self) -> bool:
         try:
             self._sock.recv(1, socket.MSG_PEEK)
         except (BlockingIOError, InterruptedError):
@@ -148,8 +154,7 @@ class Wire:
     async def peek(self, count: int) -> bytes:
         """At least ``count`` of the next bytes without taking them; fewer when the client sent FIN before. Raises ClientGone."""
         while len(self._buffer) < count and self._ending is None:
-            await self._readable()
-            self._read_once()
+            await self._read_on()
         if not self._buffer and self._ending not in (None, "fin"):
             raise ClientGone(self._ending or "reset")
         return bytes(self._buffer)
@@ -165,8 +170,7 @@ class Wire:
             if len(self._buffer) >= LOOK_AHEAD:
                 self._taken.clear()
                 await self._taken.wait()
-            await self._readable()
-            self._read_once()
+            await self._read_on()
         return self._ending or "reset"
 
     async def client_gone(self, within: float) -> How | None:
@@ -183,8 +187,7 @@ class Wire:
                 return
             if self._ending is not None:
                 raise ClientGone(self._ending)
-            await self._readable()
-            self._read_once()
+            await self._read_on()
 
     def _read_once(self) -> bool:
         """One read of the socket; False when nothing is there."""
@@ -320,8 +323,9 @@ class Wire:
                 await self._flush_handshake()
                 if self._ending is not None:
                     raise HandshakeFailed(self._ending, "closed during the handshake") from None
-                await self._readable()
-                self._read_handshake()
+                await self._read_on()
+                self._incoming.write(bytes(self._buffer))
+                self._buffer.clear()
             except ssl.SSLError as error:
                 self._outgoing += self._encrypted.read()
                 self._push()
@@ -336,12 +340,6 @@ class Wire:
         if self._ending == "fin":
             self._incoming.write_eof()
         self._decrypt(tls)  # what came along with the client's Finished
-
-    def _read_handshake(self) -> None:
-        before = len(self._buffer)
-        self._read_once()
-        self._incoming.write(bytes(self._buffer[before:]))
-        del self._buffer[before:]
 
     async def _flush_handshake(self) -> None:
         self._outgoing += self._encrypted.read()
@@ -382,8 +380,7 @@ class Wire:
         )
         try:
             while self._ending is None and not self._closed:
-                await self._readable()
-                self._read_once()
+                await self._read_on()
         finally:
             self.close()
 
@@ -392,8 +389,9 @@ class Wire:
         if self._closed:
             return
         self._closed = True
-        self._loop.remove_reader(self._fd)
-        self._loop.remove_writer(self._fd)
+        self._watch_no_more()
+        if self._writers:
+            self._loop.remove_writer(self._fd)
         self._wake(self._readers)
         self._wake(self._writers)
         self._taken.set()
@@ -407,31 +405,45 @@ class Wire:
             if not future.done():
                 future.set_result(None)
 
-    async def _readable(self) -> None:
-        await self._ready(self._readers, self._loop.add_reader, self._loop.remove_reader)
+    async def _read_on(self) -> None:
+        """Wait until more was read, or the end was seen."""
+        if not self._closed:
+            if not self._watched:
+                self._watched = True
+                self._loop.add_reader(self._fd, self._readable)
+            await self._told(self._readers)
+        if self._closed:
+            self._ending = self._ending or "reset"  # by us, under whoever still reads it
+
+    def _readable(self) -> None:
+        """Stays asked for from one wait to the next. What nobody waits for is left in the socket, where it holds the client back."""
+        if self._readers:
+            self._read_once()
+        if self._ending is not None or not self._readers:
+            self._watch_no_more()
+
+    def _watch_no_more(self) -> None:
+        if self._watched:
+            self._watched = False
+            self._loop.remove_reader(self._fd)
 
     async def _writable(self) -> None:
-        await self._ready(self._writers, self._loop.add_writer, self._loop.remove_writer)
-
-    async def _ready(
-        self, waiting: list[asyncio.Future[None]], add: Callable[..., None], remove: Callable[[int], bool]
-    ) -> None:
         if self._closed:
             return
+        self._loop.add_writer(self._fd, self._wake, self._writers)
+        try:
+            await self._told(self._writers)
+        finally:
+            if not self._writers and not self._closed:
+                self._loop.remove_writer(self._fd)
 
-        def wake() -> None:
-            remove(self._fd)
-            self._wake(waiting)
-
+    async def _told(self, waiting: list[asyncio.Future[None]]) -> None:
         mine: asyncio.Future[None] = self._loop.create_future()
         waiting.append(mine)
-        add(self._fd, wake)
         try:
             await mine
         finally:
             waiting.remove(mine)
-            if not waiting and not self._closed:
-                remove(self._fd)
 
 
 def _alert(error: ssl.SSLError) -> str:

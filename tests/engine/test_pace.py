@@ -6,50 +6,52 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import pytest
-
-from machineid_conformance.engine.pace import FIRST, SHARE, Pace
+from machineid_conformance.engine.pace import Pace
 from machineid_conformance.engine.target_time import TargetTime
+
+HIGHEST = 300.0
 
 
 class Rates(TargetTime):
-    """A time that notes at which rates it was to go; target seconds are what the test says."""
+    """A time that notes how fast it was to go; whether it has come to where it was to go fast to is what the test says."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.rates: asyncio.Queue[float] = asyncio.Queue()
-        self.at = 0.0
-        self.awake = False
-
-    def now(self) -> float:
-        return self.at
+        self.asked: asyncio.Queue[str] = asyncio.Queue()
+        self.there = False
 
     @property
     def slowed(self) -> bool:
-        return self.awake
+        return self.there
 
-    def set_rate(self, rate: float) -> None:
-        self.rates.put_nowait(rate)
+    def real(self) -> None:
+        self.asked.put_nowait("real")
+
+    def fast(self, highest: float) -> None:
+        assert highest == HIGHEST
+        self.asked.put_nowait("fast")
 
 
 class Situation:
-    """A target: whether it is owed something, and whether it sleeps; how often it was asked is counted."""
+    """A target that sleeps or does not; each question of whether it does is noted."""
 
-    def __init__(self, *, highest: float = 1000.0) -> None:
+    def __init__(self) -> None:
         self.time = Rates()
-        self.owed = False
         self.sleeps = True
-        self.asked: asyncio.Queue[None] = asyncio.Queue()
-        self.pace = Pace(self.time, highest=highest, owes=lambda: self.owed, asleep=self._asleep)
+        self.questions: asyncio.Queue[None] = asyncio.Queue()
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.pace = Pace(self.time, highest=HIGHEST, asleep=self._asleep)
 
     async def _asleep(self) -> bool:
-        self.asked.put_nowait(None)
+        self.questions.put_nowait(None)
+        await self.answers.wait()
         return self.sleeps
 
 
-def run(script: Callable[[Situation], Coroutine[Any, Any, None]], **options: float) -> None:
+def run(script: Callable[[Situation], Coroutine[Any, Any, None]]) -> None:
     async def main() -> None:
-        situation = Situation(**options)
+        situation = Situation()
         following = asyncio.create_task(situation.pace.follow())
         async with asyncio.timeout(20):
             await script(situation)
@@ -61,49 +63,10 @@ def run(script: Callable[[Situation], Coroutine[Any, Any, None]], **options: flo
 
 def test_a_target_that_sleeps_gets_fast_time_and_one_that_is_heard_of_real_time() -> None:
     async def script(it: Situation) -> None:
-        assert await it.time.rates.get() == FIRST
-        it.pace.heard()
-        while (rate := await it.time.rates.get()) != 1:
-            assert rate == FIRST
-        assert await it.time.rates.get() == FIRST
-
-    run(script)
-
-
-def test_the_rate_climbs_with_what_was_waited_and_no_higher_than_allowed() -> None:
-    async def script(it: Situation) -> None:
-        assert await it.time.rates.get() == FIRST
-        it.time.at = 2 * FIRST / SHARE
-        while (rate := await it.time.rates.get()) == FIRST:
-            pass
-        assert rate == pytest.approx(1.5 * FIRST)
-        it.time.at = 1e6
-        while await it.time.rates.get() != 300:
-            pass
-        assert await it.time.rates.get() == 300
-
-    run(script, highest=300)
-
-
-def test_a_factor_below_the_first_step_is_kept() -> None:
-    async def script(it: Situation) -> None:
-        it.time.at = 1e6
-        assert await it.time.rates.get() == 3
-        assert await it.time.rates.get() == 3
-
-    run(script, highest=3)
-
-
-def test_who_is_owed_something_is_not_even_asked() -> None:
-    async def script(it: Situation) -> None:
-        it.owed = True
-        it.pace.heard()
-        asked = asyncio.ensure_future(it.asked.get())
-        await asyncio.wait((asked,), timeout=0.2)
-        assert not asked.done()
-        it.owed = False
-        it.pace.heard()  # what it was owed has come
-        await asked
+        for _ in range(3):
+            assert await it.time.asked.get() == "fast"
+            it.pace.heard()
+            assert await it.time.asked.get() == "real"
 
     run(script)
 
@@ -111,43 +74,36 @@ def test_who_is_owed_something_is_not_even_asked() -> None:
 def test_who_works_is_asked_again_and_again() -> None:
     async def script(it: Situation) -> None:
         it.sleeps = False
-        await it.asked.get()
-        await it.asked.get()
-        assert it.time.rates.empty()
+        await it.questions.get()
+        await it.questions.get()
+        assert it.time.asked.empty()
         it.sleeps = True
-        assert await it.time.rates.get() == FIRST
+        assert await it.time.asked.get() == "fast"
 
     run(script)
 
 
-def test_who_woke_is_asked_whether_it_sleeps_before_time_is_fast_again() -> None:
+def test_where_time_has_come_to_the_target_is_asked_before_it_goes_on() -> None:
     async def script(it: Situation) -> None:
-        await it.asked.get()
-        assert await it.time.rates.get() == FIRST
-        it.sleeps, it.time.awake = False, True
-        await it.asked.get()
-        while not it.time.rates.empty():
-            it.time.rates.get_nowait()
-        await it.asked.get()
-        assert it.time.rates.empty()
+        await it.questions.get()
+        assert await it.time.asked.get() == "fast"
+        it.sleeps, it.time.there = False, True
+        await it.questions.get()
+        assert it.time.asked.empty()
+        it.sleeps, it.time.there = True, False
+        assert await it.time.asked.get() == "fast"
 
     run(script)
 
 
 def test_a_target_that_is_heard_of_while_it_is_asked_keeps_real_time() -> None:
     async def script(it: Situation) -> None:
-        answer = asyncio.Event()
-
-        async def asleep() -> bool:
-            it.asked.put_nowait(None)
-            it.pace.heard()
-            await answer.wait()
-            return True
-
-        it.pace._asleep = asleep
-        await it.asked.get()
-        answer.set()
-        await it.asked.get()
-        assert [it.time.rates.get_nowait() for _ in range(it.time.rates.qsize())] == [1, 1]
+        it.answers.clear()
+        await it.questions.get()
+        it.pace.heard()
+        it.answers.set()
+        assert await it.time.asked.get() == "real"
+        await it.questions.get()
+        assert await it.time.asked.get() == "fast"
 
     run(script)

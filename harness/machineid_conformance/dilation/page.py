@@ -78,8 +78,8 @@ class Page:
         return None if first is None else (first - self._origin) / 1e9
 
     def set_rate(self, rate: float, until: float | None = None) -> None:
-        """Change the rate from this moment on, and back to 1 when ``elapsed`` comes to ``until``; target time is continuous. For the engine's
-        loop only: one writer.
+        """Change the rate from this moment on, and back to 1 when ``elapsed`` comes to ``until``; target time is continuous. One writer: the
+        engine's loop.
         """
         if not 1 <= rate <= 10_000:
             raise ValueError(f"rate: got {rate!r}; expected a number from 1 to 10000")

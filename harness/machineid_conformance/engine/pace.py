@@ -1,9 +1,9 @@
 """How fast the time of one run's target goes: fast while the target waits for nothing but time, real whenever it does anything.
 
-A target waits for time alone when nothing was heard of it for a moment, all its processes sleep, and the harness owes it nothing but what a
-fault withholds. Then its time goes fast, to the first moment at which anybody waits for it to have come, and no further: whoever
-gets a processor late is late in real time. The library says when the target's waits end, and sets the rate to 1 at the moment somebody wakes
-before (``TargetTime.slowed``); what the gateway hears does so here.
+A target waits for time alone when nothing was heard of it for a moment, all its processes sleep, and the harness owes it nothing but
+what a fault withholds. Then its time goes fast, to the first moment that anybody waits for, and no further: whoever gets a processor late
+is late in real time. The library says when the target's waits end, and sets the rate to 1 at the moment somebody wakes before
+(``TargetTime.slowed``); what the gateway hears does so here.
 """
 
 from __future__ import annotations

@@ -282,7 +282,7 @@ class Run:
         return TimeFiles(library=library.path, page=library.page, woken=library.woken)
 
     async def _asleep(self) -> bool:
-        """Whether all processes wait, in target time, for nothing that the harness owes them, and nothing that they wrote or sent is unread."""
+        """Whether all processes wait, in target time and not for the harness, and nothing that they wrote or sent is unread."""
         try:
             for instance in self.instances:
                 found = await instance.world.asleep()

@@ -59,8 +59,8 @@ class TargetTime:
         self._set(1.0, None)
 
     def fast(self, highest: float) -> None:
-        """Go on faster, up to the first moment at which anybody, the target or the harness, waits for time to have come: no further, however
-        late either gets its processor. Short stretches go slower: the rate is such that one takes ``STRETCH``. For ``Pace`` alone.
+        """Go on faster, up to the first moment that anybody, the target or the harness, waits for: no further, however late either gets its
+        processor. Short stretches go slower: the rate is such that one takes ``STRETCH``. For ``Pace`` alone.
         """
         if self._page is None:
             return

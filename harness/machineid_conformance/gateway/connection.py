@@ -50,6 +50,7 @@ class Connection:
         self._server_name: str | None = None
         self._flawed: ListenerFault | None = None  # the client is in a handshake that it must refuse
         self._channel: Channel | None = None
+        self._inner: Wire | None = None  # to the target's own listener
         if self._is_elsewhere and not site.behind():
             self._open()  # recorded when it is accepted, before anything is awaited
 
@@ -62,6 +63,10 @@ class Connection:
         if self._channel is None:
             self._channel = Channel(self._site, self._wire, self._host, self._port)
         return self._channel
+
+    def idles(self) -> bool:
+        """Whether the next step is the target's."""
+        return self._wire.idles() and (self._inner is None or self._inner.idles())
 
     async def serve(self) -> None:
         """To its end. Nothing is raised but cancellation."""
@@ -113,7 +118,8 @@ class Connection:
         if is_loopback(self._address):
             inner = await site.world.connect_inside(port)
             if inner is not None:
-                await relay(self._wire, Wire(inner))
+                self._inner = Wire(inner)
+                await relay(self._wire, self._inner)
                 return
         channel = self._open()
         mail = match_smtp(site.target.effects, host, port)

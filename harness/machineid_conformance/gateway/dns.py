@@ -71,14 +71,12 @@ Resolve = Callable[[Question], tuple[int, str | None]]
 
 
 class NameServer:
-    """Answers on a bound UDP socket until ``close``. ``answered`` is awaited after each response was sent."""
+    """Answers on a bound UDP socket until ``close``. ``refused`` is awaited after each response that said NXDOMAIN was sent."""
 
-    def __init__(
-        self, sock: socket.socket, resolve: Resolve, answered: Callable[[Question, int], Awaitable[None]]
-    ) -> None:
+    def __init__(self, sock: socket.socket, resolve: Resolve, refused: Callable[[Question], Awaitable[None]]) -> None:
         self._sock = sock
         self._resolve = resolve
-        self._answered = answered
+        self._refused = refused
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
@@ -114,12 +112,13 @@ class NameServer:
                 self._sock.sendmsg([response(question, code=code, address=address)], _same_source(ancillary), 0, peer)
             except OSError:
                 continue  # the client closed its port before the response
-            task = self._loop.create_task(self._tell(question, code))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            if code == NXDOMAIN:
+                task = self._loop.create_task(self._tell(question))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
 
-    async def _tell(self, question: Question, code: int) -> None:
-        await self._answered(question, code)
+    async def _tell(self, question: Question) -> None:
+        await self._refused(question)
 
 
 def _same_source(ancillary: list[tuple[int, int, bytes]]) -> list[tuple[int, int, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from collections.abc import Callable, Mapping
 
@@ -53,7 +54,7 @@ class Gateway:
         )
         self._acceptor: Acceptor | None = None
         self._name_server: NameServer | None = None
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], Connection] = {}
         self._closing = asyncio.Event()
         self._settling = False
 
@@ -66,7 +67,7 @@ class Gateway:
         self._acceptor = Acceptor(listeners, self._accepted)
         self._acceptor.open()
         if world.dns is not None:
-            self._name_server = NameServer(world.dns, self._resolve, self._name_answered)
+            self._name_server = NameServer(world.dns, self._resolve, self._name_refused)
             self._name_server.open()
         try:
             await self._closing.wait()
@@ -101,6 +102,15 @@ class Gateway:
         """Wait until each control-plane call whose client has gone by now is recorded as given up."""
         await self._site.caught_up()
 
+    def owes(self) -> bool:
+        """Whether the target waits for something from here: a connect, a name, a handshake, an answer that no fault keeps back."""
+        if self._acceptor is not None:
+            self._acceptor.accept_all()
+        dns = self._site.world.dns
+        if dns is not None and select.select([dns], [], [], 0)[0]:
+            return True
+        return not all(connection.idles() for connection in self._connections.values())
+
     async def quiet(self, within: float = 1.0) -> bool:
         """After the target is gone: wait until everything that it had sent is served, at most ``within`` real seconds.
 
@@ -131,11 +141,11 @@ class Gateway:
             return
         connection = Connection(self._site, wire, destination)
         task = asyncio.get_running_loop().create_task(connection.serve())
-        self._connections.add(task)
+        self._connections[task] = connection
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._connections.discard(task)
+        del self._connections[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             task.get_loop().call_exception_handler(
                 {"message": "a connection of the gateway ended in an error", "exception": error, "task": task}
@@ -154,10 +164,10 @@ class Gateway:
         address = names.address_of(question.name)
         return (NOERROR, address) if address is not None else (SERVFAIL, None)
 
-    async def _name_answered(self, question: Question, code: int) -> None:
+    async def _name_refused(self, question: Question) -> None:
         """The receipt of a DNS fault: one a look-up, whose other question (AAAA) is part of it."""
         fault = self._site.director.listener_fault()
-        if code == NXDOMAIN and question.kind == A and fault is not None:
+        if question.kind == A and fault is not None:
             await self._site.director.listener_fault_delivered(
                 fault,
                 instance=self._site.instance,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Iterable
 
@@ -59,6 +60,7 @@ def plain(address: str) -> str:
     return address.removeprefix("::ffff:").partition("%")[0] if "." in address or "%" in address else address
 
 
+@functools.lru_cache(maxsize=1024)
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine's loopback, by name or by address."""
     host = normal(host)
@@ -70,6 +72,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=1024)
 def is_address(host: str) -> bool:
     """Whether a host is an IP address and not a name."""
     try:

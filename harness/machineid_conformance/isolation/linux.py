@@ -6,8 +6,10 @@ Constants are those of the kernel's uapi headers; numbers of system calls withou
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
+import signal
 import struct
 
 CLONE_NEWNS = 0x00020000
@@ -46,6 +48,7 @@ IN_ONLYDIR = 0x01000000
 IN_ISDIR = 0x40000000
 
 SYS_MOUNT_SETATTR = 442  # the same on every machine: it came after the tables were unified
+SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "loongarch64": 220, "ppc64le": 120, "s390x": 120}
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41, "loongarch64": 41, "ppc64le": 203, "s390x": 217}
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
@@ -54,6 +57,7 @@ MOUNT_ATTR_RDONLY = 0x1
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_holding_the_gil = ctypes.PyDLL(None, use_errno=True)
 
 
 def _check(result: int, what: str) -> int:
@@ -61,6 +65,27 @@ def _check(result: int, what: str) -> int:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), what)
     return result
+
+
+def fork_into(flags: int) -> int:
+    """Like ``os.fork``, but the child is in new namespaces: the pid in the parent, 0 in the child. For a process of one thread.
+
+    ``os.fork``, ``unshare`` and, for the pid namespace, one more ``os.fork`` come to the same, but each fork of Python writes to
+    hundreds of pages that it then has to copy.
+    """
+    machine = platform.machine()
+    if machine not in SYS_CLONE:
+        raise OSError(errno.ENOSYS, f"the number of clone is not known for {machine}")
+    arguments = [ctypes.c_ulong(flags | signal.SIGCHLD), *[ctypes.c_ulong(0)] * 4]
+    if machine == "s390x":
+        arguments[:2] = reversed(arguments[:2])  # clone(2), C library/kernel differences
+    ctypes.pythonapi.PyOS_BeforeFork()
+    pid = int(_holding_the_gil.syscall(ctypes.c_long(SYS_CLONE[machine]), *arguments))
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+    else:
+        ctypes.pythonapi.PyOS_AfterFork_Parent()
+    return _check(pid, "clone")
 
 
 def unshare(flags: int) -> None:
@@ -99,7 +124,7 @@ def pivot_root(new: str, old: str) -> None:
     """Make ``new`` the root of this mount namespace; what was the root is at ``old`` from then on."""
     machine = platform.machine()
     if machine not in SYS_PIVOT_ROOT:
-        raise OSError(38, f"the number of pivot_root is not known for {machine}")
+        raise OSError(errno.ENOSYS, f"the number of pivot_root is not known for {machine}")
     _check(_libc.syscall(ctypes.c_long(SYS_PIVOT_ROOT[machine]), os.fsencode(new), os.fsencode(old)), new)
 
 
@@ -109,8 +134,8 @@ def prctl(option: int, argument: int = 0) -> None:
     _check(_libc.prctl(ctypes.c_int(option), ctypes.c_ulong(argument), zero, zero, zero), f"prctl {option}")
 
 
-def drop_all_capabilities() -> None:
-    """Empty the bounding, ambient, inheritable, permitted and effective sets of this process."""
+def keep_capabilities_to_oneself() -> None:
+    """Empty the bounding, ambient and inheritable sets: what this process executes has no capability and gets none. It has its own."""
     for capability in range(64):
         try:
             prctl(PR_CAPBSET_DROP, capability)
@@ -118,7 +143,11 @@ def drop_all_capabilities() -> None:
             break  # past the last capability that this kernel knows
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     header = struct.pack("=Ii", LINUX_CAPABILITY_VERSION_3, 0)
-    _check(_libc.capset(header, bytes(24)), "capset")
+    sets = ctypes.create_string_buffer(24)  # effective, permitted, inheritable; and again, for those above 31
+    _check(_libc.capget(header, sets), "capget")
+    effective, permitted, _, more_effective, more_permitted, _ = struct.unpack("=6I", sets.raw)
+    kept = struct.pack("=6I", effective, permitted, 0, more_effective, more_permitted, 0)
+    _check(_libc.capset(header, kept), "capset")
 
 
 def inotify_init() -> int:

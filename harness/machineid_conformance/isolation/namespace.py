@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import select
 import socket
 import struct
 import tempfile
@@ -31,7 +32,6 @@ from machineid_conformance.isolation.watcher import FolderWatcher
 from machineid_conformance.isolation.wire import Channel
 
 CONTROL_ADDRESS = "198.18.0.1"  # RFC 2544: for benchmarks, routed nowhere
-DNS_PORT = 65003
 INSIDE_HOME, INSIDE_TMP, INSIDE_TRUST = "/machineid/home", "/machineid/tmp", "/machineid/trust"
 INSIDE_TIME = "/machineid/time/target-time.so"
 PRELOAD = "/etc/ld.so.preload"
@@ -194,6 +194,7 @@ class NamespaceWorld(SupervisedWorld):
         self._before = self._look() if self._upper is None else {}
         self._follow_existing_logs()
         self._tapped = True
+        self._sources.register(self._tap.fileno(), select.POLLIN)
         self._loop.add_reader(self._tap.fileno(), self._read_network)
 
     def refuse_control(self, refuse: bool) -> None:
@@ -256,7 +257,7 @@ class NamespaceWorld(SupervisedWorld):
             return
         with contextlib.suppress(BlockingIOError):
             for _ in range(4096):
-                seen = packets.parse(self._tap.recv(packets.SNAP), control_address=CONTROL_ADDRESS, dns_port=DNS_PORT)
+                seen = packets.parse(self._tap.recv(packets.SNAP), control_address=CONTROL_ADDRESS)
                 if seen is not None and seen[0] == "refused":
                     self._queue.put(ConnectRefused(port=seen[2]))
                 elif seen is not None:
@@ -264,6 +265,7 @@ class NamespaceWorld(SupervisedWorld):
 
     def _stop_looking(self) -> list[Callable[[], None]]:
         self._loop.remove_reader(self._tap.fileno())
+        self._sources.unregister(self._tap.fileno())
         self._tapped = False
         return [*super()._stop_looking(), self._tap.close]
 

@@ -4,12 +4,11 @@ The engine is asyncio, with threads and a large heap: it must not fork, and ``un
 process imports little, so that a fork is cheap. It reads requests from the socket on its standard input, each with the
 world's own socket; end of file ends it. It is a child subreaper that ignores SIGCHLD: supervisors leave no zombies behind.
 
-The birth of a world, one process each because of what the kernel demands of who does it:
+The birth of a world takes one fork, because a fork of Python is a third of its cost:
 
-1. the *founder*, forked from the spawner, unshares the namespaces, makes the network, opens the listeners;
-2. the *spawner* itself writes the founder's id maps meanwhile (only a process outside may map more than one id), and waits for nothing
-   else: a process of its own for that cost an eighth of a world;
-3. the *supervisor*, the first process in the new pid namespace, builds the file system and serves.
+1. the *supervisor* is forked straight into a user namespace and a pid namespace, whose first process it is, and waits;
+2. the *spawner* writes its id maps (only a process outside may map more than one id), and waits for nothing;
+3. the *supervisor* unshares the other namespaces, makes the network, opens the listeners, builds the file system and serves.
 """
 # ruff: noqa: PTH123
 # pathlib takes longer to import than all else that the spawner imports.
@@ -96,39 +95,33 @@ def _found_proxy(channel: Channel) -> None:
 
 
 def _found_namespace(spawner: Channel, request: dict[str, Any], fds: list[int]) -> None:
-    """Fork the founder and write its id maps when it asks for them: it is alive until it has them, so its pid is its own."""
-    asked_read, asked_write = os.pipe()
+    """Fork the supervisor and write its id maps: it waits for them, so its pid is its own."""
     told_read, told_write = os.pipe()
-    founder = os.fork()
-    if founder == 0:
-        os.close(asked_read)
-        os.close(told_write)
-
-        def ask_for_maps() -> None:
-            os.write(asked_write, b"?")
-            if os.read(told_read, 1) != b"!":
-                os._exit(0)  # the spawner has told the engine why
-            os.close(asked_write)
-            os.close(told_read)
-
-        _leave(lambda: _found(spawner, fds, lambda channel: _unshare(channel, request, ask_for_maps)))
-    os.close(asked_write)
-    os.close(told_read)
     world = Channel(socket.socket(fileno=os.dup(fds[0])))
-    try:
-        if os.read(asked_read, 1) == b"?":
-            _reporting(world, lambda: _answer(founder, told_write))
-    finally:
-        world.close()
-        os.close(asked_read)
+
+    def supervise(channel: Channel) -> None:
         os.close(told_write)
+        world.close()
+        if os.read(told_read, 1) != b"!":
+            return  # the spawner has told the engine why
+        os.close(told_read)
+        _supervise(channel, request)
 
+    def found() -> None:
+        request["sockets"] = _unix_sockets()
+        with stage("user namespace"):
+            pid = linux.fork_into(linux.CLONE_NEWUSER | (linux.CLONE_NEWPID if request["own_pids"] else 0))
+        if pid == 0:
+            _leave(lambda: _found(spawner, fds, supervise))
+        with stage("map ids"):
+            _map_ids(pid)
+        with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile; the engine sees its channel end
+            os.write(told_write, b"!")
 
-def _answer(founder: int, told: int) -> None:
-    with stage("map ids"):
-        _map_ids(founder)
-    with contextlib.suppress(BrokenPipeError):  # it was killed meanwhile; the engine sees its channel end
-        os.write(told, b"!")
+    _reporting(world, found)
+    world.close()
+    os.close(told_read)
+    os.close(told_write)
 
 
 def _map_ids(pid: int) -> None:
@@ -166,26 +159,6 @@ def _unix_sockets() -> list[str]:
     return sorted(set(found))
 
 
-def _unshare(channel: Channel, request: dict[str, Any], ask_for_maps: Callable[[], None]) -> None:
-    """The founder."""
-    own_pids = request["own_pids"]
-    sockets = _unix_sockets()
-    with stage("user namespace"):
-        linux.unshare(linux.CLONE_NEWUSER)
-    ask_for_maps()
-    others = linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
-    with stage("namespaces"):
-        linux.unshare(others | (linux.CLONE_NEWPID if own_pids else 0))
-    opened = _network(request)
-    if not own_pids:
-        os.setsid()
-        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
-        _supervise(channel, request, sockets, opened)
-        return
-    if os.fork() == 0:
-        _leave(lambda: _reporting(channel, lambda: _supervise(channel, request, sockets, opened)))
-
-
 def _network(request: dict[str, Any]) -> list[socket.socket]:
     """Make every address local, open what listens, lead everything there; returns gateway, control, DNS, tap."""
     with stage("loopback"):
@@ -198,7 +171,7 @@ def _network(request: dict[str, Any]) -> list[socket.socket]:
         gateway.listen(BACKLOG)
         control.listen(BACKLOG)
     with stage("packet socket"):
-        tap = packets.open_tap()
+        tap = packets.open_tap(DNS_PORT)
     with stage("nf_tables"):
         nft.redirect_everything(
             mark=MARK,
@@ -220,10 +193,14 @@ def _bound(ipv6: bool, kind: socket.SocketKind, port: int) -> socket.socket:
     return sock
 
 
-def _supervise(channel: Channel, request: dict[str, Any], sockets: list[str], opened: list[socket.socket]) -> None:
-    """The supervisor."""
-    if request["own_pids"]:
-        os.setsid()
+def _supervise(channel: Channel, request: dict[str, Any]) -> None:
+    """In the supervisor: the rest of its world, and then its service."""
+    with stage("namespaces"):
+        linux.unshare(linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS)
+    opened = _network(request)
+    os.setsid()
+    if not request["own_pids"]:
+        linux.prctl(linux.PR_SET_CHILD_SUBREAPER, 1)
     layout = mounts.Layout(
         folder=request["folder"],
         root=request["root"],
@@ -233,7 +210,7 @@ def _supervise(channel: Channel, request: dict[str, Any], sockets: list[str], op
         hidden=request["hidden"],
         binds=[(source, target) for source, target in request["binds"]],
         writable=[(source, target) for source, target in request["writable"]],
-        sockets=sockets,
+        sockets=request["sockets"],
         own_pids=request["own_pids"],
     )
     tree = mounts.Tree(layout)

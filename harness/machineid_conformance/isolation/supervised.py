@@ -9,6 +9,7 @@ import errno
 import fcntl
 import fnmatch
 import os
+import select
 import socket
 import sys
 import termios
@@ -59,8 +60,12 @@ class SupervisedWorld:
         self._logs: dict[str, FollowedFile] = {}
         self._ended = self._loop.create_future()
         self._closing: asyncio.Task[None] | None = None
+        self._sources = select.poll()
+        """Every descriptor from which something of the target can come, for ``drain``."""
+        self._sources.register(channel.socket.fileno(), select.POLLIN)
         self._loop.add_reader(channel.socket.fileno(), self._read_channel)
         if watcher is not None:
+            self._sources.register(watcher.fd, select.POLLIN)
             self._loop.add_reader(watcher.fd, self._read_files)
 
     # -- World: processes --------------------------------------------------------------------------------------------------
@@ -74,6 +79,7 @@ class SupervisedWorld:
             if hasattr(fcntl, "F_SETPIPE_SZ"):  # Linux
                 fcntl.fcntl(read, fcntl.F_SETPIPE_SZ, PIPE)
             self._streams[start, stream] = read
+            self._sources.register(read, select.POLLIN)
         order = {"do": "start", "command": list(command), "environment": dict(environment), "cwd": str(self._cwd)}
         try:
             reply, _ = await self._ask(order, tuple(write for _, write in pipes.values()))
@@ -96,9 +102,11 @@ class SupervisedWorld:
 
     def drain(self) -> Sequence[WorldEvent]:
         """See ``World.drain``."""
-        if not self._channel.ended:
-            self._read_channel()
-        self._read_pending()
+        # Asked before each event, and as a rule nothing is pending: one system call for that, not one and an exception a descriptor.
+        if self._sources.poll(0) or any(log.behind for log in self._logs.values()):
+            if not self._channel.ended:
+                self._read_channel()
+            self._read_pending()
         return self._queue.take_all()
 
     async def signal(self, signal: int, *, everything: bool = True) -> None:
@@ -178,6 +186,8 @@ class SupervisedWorld:
 
     def _supervisor_ended(self) -> None:
         self._loop.remove_reader(self._channel.socket.fileno())
+        with contextlib.suppress(KeyError):  # told of twice
+            self._sources.unregister(self._channel.socket.fileno())
         for reply in self._replies.values():
             if not reply.done():
                 reply.set_exception(IsolationError("the world's supervisor has ended; nothing of the target is left"))
@@ -239,6 +249,7 @@ class SupervisedWorld:
         fd = self._streams.pop((start, stream), None)
         if fd is not None:
             self._loop.remove_reader(fd)
+            self._sources.unregister(fd)
             os.close(fd)
 
     # -- files -------------------------------------------------------------------------------------------------------------
@@ -311,6 +322,7 @@ class SupervisedWorld:
         if watcher is None:
             return []
         self._loop.remove_reader(watcher.fd)
+        self._sources.unregister(watcher.fd)
         return [watcher.close]
 
     async def _end_everything(self) -> None:

@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import resource
 import select
 import signal
 import socket
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from machineid_conformance.isolation import linux, processes
@@ -28,6 +26,8 @@ from machineid_conformance.isolation.wire import Channel
 
 SO_MARK = 36
 MARK = 0x4D49
+IGNORED = tuple(each for each in signal.valid_signals() if signal.getsignal(each) is signal.SIG_IGN)
+"""By Python, or by whoever started the engine; of what a signal does to a process, only that outlives an exec (signal(7))."""
 
 
 class Supervisor:
@@ -79,51 +79,31 @@ class Supervisor:
         self._channel.send({"reply": order["id"], **fields}, fds)
 
     def _on_start(self, order: dict[str, Any], fds: list[int]) -> None:
-        failed_read, failed_write = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            self._become_target(order, fds, failed_write)
-        os.close(failed_write)
-        for fd in fds:
-            os.close(fd)
-        with os.fdopen(failed_read, "rb") as failed:
-            number = failed.read()  # end of file: the exec went through and closed it
-        if number:
-            os.waitpid(pid, 0)
-            self._reply(order, errno=int(number))
+        try:
+            self._become_like_the_target(order["cwd"])
+            pid = _spawn(order["command"], order["environment"], *fds)
+        except OSError as error:
+            self._reply(order, errno=error.errno or errno.EIO)
             return
+        finally:
+            for fd in fds:
+                os.close(fd)
         self._start += 1
         self._main = pid
         self._unreported.append(self._start)
         self._reply(order, start=self._start)
 
-    def _become_target(self, order: dict[str, Any], fds: list[int], failed: int) -> None:
-        """In the fork: never returns."""
-        try:
-            signal.set_wakeup_fd(-1)
-            for each in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-                signal.signal(each, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
-            os.setsid()
-            nothing = os.open("/dev/null", os.O_RDONLY)
-            high = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 10) for fd in (nothing, *fds)]
-            failed = fcntl.fcntl(failed, fcntl.F_DUPFD_CLOEXEC, 10)
-            for number, fd in enumerate(high):
-                os.dup2(fd, number)
-            os.dup2(failed, 3, inheritable=False)
-            failed = 3
-            os.closerange(4, _highest_descriptor())
-            resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-            os.umask(0o022)
-            os.chdir(order["cwd"])
-            if self._confined:
-                linux.drop_all_capabilities()
-                linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
-            os.execvpe(order["command"][0], order["command"], order["environment"])  # noqa: S606  (no shell is wanted)
-        except OSError as error:
-            os.write(failed, str(error.errno or errno.EIO).encode())
-        finally:
-            os._exit(127)
+    def _become_like_the_target(self, cwd: str) -> None:
+        """What a target inherits is set here, so that it can be spawned without a fork of Python, whose copied pages cost both sides.
+
+        A program that is executed gets a capability only from the sets that are emptied (capabilities(7)); this process keeps its own.
+        """
+        os.chdir(cwd)
+        os.umask(0o022)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        if self._confined:
+            linux.keep_capabilities_to_oneself()
+            linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
 
     def _on_signal(self, order: dict[str, Any], _: list[int]) -> None:
         if order["everything"]:
@@ -228,9 +208,31 @@ def _signal_name(number: int) -> str:
         return f"SIG{number}"  # a real-time signal
 
 
-def _highest_descriptor() -> int:
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return 65536 if limit == resource.RLIM_INFINITY or sys.platform != "linux" else max(int(limit), 1024)
+def _spawn(command: list[str], environment: Mapping[str, str], stdout: int, stderr: int) -> int:
+    """Execute the command in a session of its own; the exec closes every other descriptor of this process. Raises OSError."""
+    actions = [
+        (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_DUP2, stdout, 1),
+        (os.POSIX_SPAWN_DUP2, stderr, 2),
+    ]
+    missing = refused = None
+    for path in _where(command[0], environment):
+        try:
+            return os.posix_spawn(
+                path, command, environment, file_actions=actions, setsid=True, setsigmask=(), setsigdef=IGNORED
+            )
+        except (FileNotFoundError, NotADirectoryError) as error:
+            missing = error
+        except OSError as error:
+            refused = refused or error
+    raise refused or missing or FileNotFoundError(errno.ENOENT, "the PATH is empty")
+
+
+def _where(program: str, environment: Mapping[str, str]) -> list[str]:
+    """The paths to try, as execvp(3) does, with the PATH that the program will have."""
+    if "/" in program:
+        return [program]
+    return [f"{folder}/{program}" for folder in os.get_exec_path(environment)]
 
 
 def _pipe() -> tuple[int, int]:

@@ -117,8 +117,7 @@ class TunnelledWire(Wire):
         while not self.over and (self.passed < self.given or self.received < self.taken):
             await self.until(lambda: self.passed >= self.given or self.over)
             if self.received < self.taken and not self.over:
-                await self._readable()
-                self._read_once()
+                await self._read_on()
         if self.over:
             route.close()
             raise ClientGone(self.ending or "reset")
@@ -127,6 +126,7 @@ class TunnelledWire(Wire):
         assert not self._outgoing
         self._down.cancel()
         self._near.close()
+        self._watch_no_more()
         self._sock.close()
         self._take_socket(route.far)
         self._near = Wire(route.near)

@@ -41,12 +41,12 @@ async def running(**settings: Any) -> AsyncIterator[Running]:
 
 
 def with_server(test: Callable[[Running, httpx.AsyncClient], Awaitable[None]], **settings: Any) -> None:
-    """Run a test in the event loop of a server, with a bare HTTP client of its admin port."""
+    """Run a test in the event loop of a server, with a bare HTTP client of its admin port. ``verify``: as in ``Client._settings``."""
 
     async def go() -> None:
         async with (
             running(**settings) as server,
-            httpx.AsyncClient(base_url=server.opened.admin_url, trust_env=False, timeout=30) as http,
+            httpx.AsyncClient(base_url=server.opened.admin_url, trust_env=False, verify=False, timeout=30) as http,
         ):
             await test(server, http)
 

@@ -22,7 +22,7 @@ def with_http(test: Callable[[httpx.AsyncClient], Awaitable[None]], **settings: 
     async def go() -> None:
         async with (
             running(**settings) as server,
-            httpx.AsyncClient(base_url=server.opened.admin_url, trust_env=False, timeout=30) as http,
+            httpx.AsyncClient(base_url=server.opened.admin_url, trust_env=False, verify=False, timeout=30) as http,
         ):
             await test(http)
 

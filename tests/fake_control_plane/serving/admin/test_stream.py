@@ -104,7 +104,7 @@ def test_filters() -> None:
 @asynccontextmanager
 async def raw(server: Running, **headers: str) -> AsyncIterator[tuple[httpx.Response, AsyncIterator[str]]]:
     async with (
-        httpx.AsyncClient(base_url=server.opened.admin_url, trust_env=False, timeout=30) as http,
+        httpx.AsyncClient(base_url=server.opened.admin_url, trust_env=False, verify=False, timeout=30) as http,
         http.stream("GET", f"{STREAM}?since=0", headers=headers) as response,
     ):
         yield response, response.aiter_lines()
@@ -126,7 +126,9 @@ def test_the_form_of_an_event() -> None:
 
 def test_the_head_of_a_stream_has_an_end() -> None:
     async def test(server: Running) -> None:
-        async with httpx.AsyncClient(base_url=server.opened.admin_url, trust_env=False, timeout=30) as http:
+        async with httpx.AsyncClient(
+            base_url=server.opened.admin_url, trust_env=False, verify=False, timeout=30
+        ) as http:
             head = await http.head(STREAM)
             assert head.headers["content-type"].startswith("text/event-stream")
             assert (await http.get("/healthz")).status_code == 200
