@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,11 +48,14 @@ class Waking:
 
     def fast(self, process: subprocess.Popen[str]) -> None:
         """Time is fast once the program sleeps, as the engine does it."""
+        self.settled(process)
+        self.page.set_rate(RATE)
+
+    def settled(self, process: subprocess.Popen[str]) -> None:
         looks = 0
         while looks < LOOKS and process.poll() is None:
             seen = processes.Process(process.pid, 0, "", 0.0)
             looks = 0 if processes.runnable(seen) else looks + 1
-        self.page.set_rate(RATE)
 
 
 def answer(process: subprocess.Popen[str]) -> dict[str, float]:
@@ -137,3 +141,62 @@ print(json.dumps({"waited": time.monotonic() - began}))
     while process.poll() is None:
         waking.fast(process)
     assert 1000 <= answer(process)["waited"] < 1500
+
+
+def test_who_comes_out_of_naps_is_noticed_by_what_he_does_next(waking: Waking) -> None:
+    process = waking.start("""
+print("ready", flush=True)
+began = time.monotonic()
+while time.monotonic() - began < 100: time.sleep(0.05)
+pair = socket.socketpair()
+pair[0].settimeout(300)
+pair[0].send(b"?")
+sent = time.monotonic()
+work(0.2)
+print(json.dumps({"waited": sent - began, "worked": time.monotonic() - sent}))
+""")
+    waking.fast(process)
+    found = answer(process)
+    assert 100 <= found["waited"] < 200
+    assert found["worked"] < 20
+    assert waking.page.slowed
+
+
+def test_the_ends_of_waits_are_known(waking: Waking) -> None:
+    before = waking.page.elapsed()
+    process = waking.start("""
+for seconds in (300, 200, 400): threading.Thread(target=time.sleep, args=(seconds,), daemon=True).start()
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.setitimer(signal.ITIMER_REAL, 100)
+print("ready", flush=True)
+signal.pause()
+print(json.dumps({}))
+""")
+    waking.settled(process)
+    first = waking.page.first_end()
+    assert first is not None
+    assert before + 100 <= first <= waking.page.elapsed() + 100
+    waking.page.set_rate(RATE, first)
+    answer(process)
+    assert waking.page.elapsed() == pytest.approx(first, abs=20)
+    assert waking.page.first_end() is not None  # the process is gone, and with it who would have taken these back
+
+
+def test_time_goes_no_further_than_it_is_to(waking: Waking) -> None:
+    """However late the one is who waits for it."""
+    process = waking.start("""
+print("ready", flush=True)
+time.sleep(300)
+print(json.dumps({}))
+""")
+    waking.settled(process)
+    os.kill(process.pid, signal.SIGSTOP)
+    waking.page.set_rate(RATE, waking.page.first_end())
+    while not waking.page.slowed:
+        pass
+    reached = waking.page.elapsed()
+    while waking.page.elapsed() < reached + 0.5:
+        pass
+    os.kill(process.pid, signal.SIGCONT)
+    answer(process)
+    assert 300 <= waking.page.elapsed() < 320

@@ -31,7 +31,7 @@ _ENDS_AT = 8
 
 
 class Page:
-    """One world's time. ``elapsed`` are the target seconds since the page was made. Without ``woken`` nobody slows time but ``set_rate``.
+    """One world's time. ``elapsed`` are the target seconds since the page was made. Without ``woken`` only ``set_rate`` slows it.
 
     Raises:
         ValueError: a rate below 1, or beyond 10,000.
@@ -78,8 +78,9 @@ class Page:
         return None if first is None else (first - self._origin) / 1e9
 
     def set_rate(self, rate: float, until: float | None = None) -> None:
-        """Change the rate from this moment on, and back to 1 when ``elapsed`` comes to ``until``; target time is continuous. One writer: the
-        engine's loop.
+        """Change the rate from this moment on, and back to 1 when ``elapsed`` comes to ``until``; target time is continuous.
+
+        One writer: the engine's loop.
         """
         if not 1 <= rate <= 10_000:
             raise ValueError(f"rate: got {rate!r}; expected a number from 1 to 10000")

@@ -80,11 +80,13 @@ bool valid_timespec(const struct timespec *value)
 /* How long the wait that this thread has begun is to last at most, and the absolute time that it was given. */
 static __thread int64_t asked;
 static __thread struct timespec asked_until;
+static __thread bool continued; /* the wait is the one before, which has come back after a slice */
 
 int64_t deadline_after(int64_t target_ns)
 {
     asked = target_ns;
     asked_until = (struct timespec){0};
+    continued = false;
     if (target_ns == FOREVER)
         return FOREVER;
     int64_t now = target_now(CLOCK_MONOTONIC);
@@ -102,6 +104,7 @@ int64_t deadline_at(clockid_t clock, const struct timespec *when)
     }
     asked = again ? before : deadline == FOREVER ? FOREVER : asked;
     asked_until = *when;
+    continued = again;
     return deadline;
 }
 
@@ -110,6 +113,8 @@ static __thread int announced;
 
 void wait_begins(int64_t deadline)
 {
+    if (asked >= NAP_NS && !continued)
+        page_slow_down(); /* whoever begins to wait ran until now: the last of a loop of naps was no wait */
     page_withdraw(announced);
     announced = asked >= NAP_NS && deadline != FOREVER ? page_announce(deadline) : 0;
 }

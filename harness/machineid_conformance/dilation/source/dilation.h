@@ -18,6 +18,7 @@
  * otherwise (by what it waited for, by a signal) writes its moment into that page: from that moment on the rate is 1 too, until the harness
  * sets a new one. Else who wakes would run at the rate of its sleep, and the two seconds that it gives its next call would be a few
  * milliseconds. A nap (below NAP_NS) is not written down: a loop of naps is one wait, and a runtime's own ticking would keep time slow.
+ * Whoever comes out of such a loop is noticed by what he does next: begin a wait, arm a timer, connect, send.
  *
  * Not dilated: CPU clocks, times(), times that the kernel writes by itself (file times, /proc, packet time stamps), waits inside libc that
  * call no public name (the resolver's), mq_timed*, semtimedop, aio_suspend, io_uring, priority-inheriting futexes that a runtime makes by

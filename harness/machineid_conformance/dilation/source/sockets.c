@@ -210,12 +210,14 @@ static ssize_t send_message(int fd, const struct msghdr *message, int flags, int
 
 PUBLIC ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
+    page_slow_down(); /* whoever talks runs */
     int64_t limit = flags & MSG_DONTWAIT ? 0 : limit_of(fd, SO_SNDTIMEO);
     return limit ? send_message(fd, message, flags, limit) : REAL(sendmsg)(fd, message, flags);
 }
 
 PUBLIC ssize_t sendto(int fd, const void *buffer, size_t count, int flags, const struct sockaddr *to, socklen_t length)
 {
+    page_slow_down();
     int64_t limit = flags & MSG_DONTWAIT ? 0 : limit_of(fd, SO_SNDTIMEO);
     if (limit == 0)
         return REAL(sendto)(fd, buffer, count, flags, to, length);
@@ -242,6 +244,7 @@ PUBLIC ssize_t writev(int fd, const struct iovec *pieces, int count)
  * comes back with EAGAIN, and has not begun. The kernel is given one slice for it. */
 PUBLIC int connect(int fd, const struct sockaddr *to, socklen_t length)
 {
+    page_slow_down();
     int64_t limit = limit_of(fd, SO_SNDTIMEO);
     if (limit == 0)
         return REAL(connect)(fd, to, length);

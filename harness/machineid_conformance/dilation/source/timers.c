@@ -257,6 +257,7 @@ int timer_arm(struct timer *key, bool absolute, clockid_t clock, const struct it
     if ((known = timer_entry(key, false)))
         page_withdraw(known->announced);
     if (armed(&asked->it_value)) {
+        page_slow_down();
         key->first = absolute ? deadline_at(clock, &asked->it_value) : deadline_after(from_timespec(&asked->it_value));
         key->interval = from_timespec(&asked->it_interval);
         key->used = true;
