@@ -1,7 +1,7 @@
 # Two commands do all set-up: `make conformance` and `make test`. Both need Python 3.11+, git and, for the namespaces, Linux.
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 4
+WORKERS ?= 3
 BIN := $(VENV)/bin
 EXAMPLES := harness/machineid_conformance/examples/machineid-conformance.toml
 
@@ -26,11 +26,11 @@ conformance: $(VENV)/installed
 		status=$$?; test $$status -eq 1 || { echo "expected exit code 1 (non-conforming), got $$status" >&2; exit 1; }
 	@echo "As expected: worker is conforming, careless-worker is not."
 
-# More workers than cores: a test that runs a session or a server waits for most of its time. The kill matrix goes by itself: it fills
-# the cores, and what it judges has deadlines. tests/docker needs an engine (.ci/docker starts one).
+# More workers than cores: a test that runs a session or a server waits for most of its time. The library of target time and the kill
+# matrix go by themselves: the one measures waits, the other fills the cores, and what it judges has deadlines. tests/docker needs an engine (.ci/docker starts one).
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/matrix --ignore tests/docker
-	$(BIN)/python -m pytest tests/matrix
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/matrix --ignore tests/dilation --ignore tests/docker
+	$(BIN)/python -m pytest tests/dilation tests/matrix
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

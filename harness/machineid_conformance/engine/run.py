@@ -281,6 +281,12 @@ class Run:
         self._stop_pace = following.cancel
         return TimeFiles(library=library.path, page=library.page, woken=library.woken)
 
+    async def waits_long(self) -> bool:
+        """Whether the target waits, in real time. In fast time it will not for long; and what a busy machine keeps from its work does not
+        wait: to begin more beside it would make it busier.
+        """
+        return (self.speed == 1 or self.outside is not None) and await self._asleep()
+
     async def _asleep(self) -> bool:
         """Whether all processes wait, in target time and not for the harness, and nothing that they wrote or sent is unread."""
         try:
@@ -288,7 +294,7 @@ class Run:
                 found = await instance.world.asleep()
                 if not found.asleep:
                     return False
-                if found.outside:  # and not one that is being started, and has yet to load it
+                if found.outside and self.speed > 1:  # and not one that is being started, and has yet to load it
                     self.outside = self.outside or found.outside[0]
                     return False
         except IsolationError:

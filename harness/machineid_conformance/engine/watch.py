@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from machineid_conformance.engine.run import Instance, Run
 
 QUIET_SECONDS = 0.3
-"""A run in which nothing happened for so long is waiting: it gives its place among the busy ones to another."""
+"""Of a run in which nothing happened for so long it is asked whether it waits: then it gives its place among the busy ones to another."""
 BUSY_SHARE = 0.2
 """A target that uses more of a core than this, or is runnable, is slow and not idle: load must not make a target look stopped."""
 
@@ -49,13 +49,17 @@ class Watch:
                 continue
             with suppress(TimeoutError):
                 async with self.run.time.limit(self._next_limit()):
-                    try:
-                        async with asyncio.timeout(QUIET_SECONDS):
+                    while not await self._rings():
+                        if await self.run.waits_long():
+                            self.run.release()
                             await bell.wait()
-                            continue
-                    except TimeoutError:
-                        self.run.release()
-                    await bell.wait()
+
+    async def _rings(self) -> bool:
+        """Wait for the bell, for a while."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(QUIET_SECONDS):
+                await self.progress.bell.wait()
+        return self.progress.bell.is_set()
 
     # -- limits ----------------------------------------------------------------------------------------------------------
 
