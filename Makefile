@@ -45,6 +45,8 @@ matrix: $(VENV)/installed-test
 bench: $(VENV)/installed-test
 	$(BIN)/python -m tests.bench.cost
 	$(BIN)/python -m tests.bench.catalogue
+	$(BIN)/python -m tests.bench.catalogue --sweep all
+	$(BIN)/python -m tests.bench.waiting
 	$(BIN)/python -m tests.bench.validate
 	$(BIN)/python -m tests.bench.memory
 

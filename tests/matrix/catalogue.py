@@ -141,17 +141,17 @@ def write_violations(violations: Sequence[Violation], folder: Path) -> Path:
         program.write_text(change(original.read_text(encoding="utf-8"), violation), encoding="utf-8")
         shutil.copymode(original, program)
         target["cwd"] = violation.name
-        keys = "\n".join(f"{key} = {_toml(value)}" for key, value in target.items())
+        keys = "\n".join(f"{key} = {toml(value)}" for key, value in target.items())
         tables.append(f"[targets.{violation.name}]\n{keys}\n")
     config = folder / "machineid-conformance.toml"
     config.write_text("\n".join(tables), encoding="utf-8")
     return config
 
 
-def _toml(value: Any) -> str:
+def toml(value: Any) -> str:
     """A value of a target table as TOML, tables inline. A JSON string is a TOML basic string."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_toml(key)} = {_toml(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{toml(key)} = {toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list):
-        return "[" + ", ".join(_toml(item) for item in value) + "]"
+        return "[" + ", ".join(toml(item) for item in value) + "]"
     return json.dumps(value)

@@ -64,6 +64,7 @@ def run_scenarios(
     scenarios: Mapping[str, Sequence[str]],
     isolation: str | None = None,
     jobs: int | None = None,
+    speed: str | None = None,
 ) -> dict[str, Any]:
     """results.json of one session in which each target runs scenarios of its own, asked for as the pytest plugin does.
 
@@ -77,6 +78,7 @@ def run_scenarios(
         scenarios={name: tuple(chosen) for name, chosen in scenarios.items()},
         isolation=isolation,
         jobs=jobs,
+        speed=speed,
     )
     try:
         with EngineSession(request) as session:
