@@ -305,3 +305,40 @@ def test_who_has_no_time_to_wait_is_told_of_an_end_that_has_arrived(how: str) ->
         assert await wire.client_gone(0) == how
 
     on_wire(script)
+
+
+def test_it_idles_while_the_next_step_is_the_clients() -> None:
+    async def script(wire: Wire, client: socket.socket) -> None:
+        assert not wire.idles()  # nobody has come to it yet
+        reading = asyncio.ensure_future(wire.receive())
+        await asyncio.sleep(0)
+        assert wire.idles()
+        client.sendall(b"abc")
+        while not wire.stirs():
+            pass
+        assert not wire.idles()  # it has come, and nobody has read it
+        assert await reading == b"abc"
+        assert not wire.idles()  # who read it has something to do with it
+        going = asyncio.ensure_future(wire.gone())
+        await asyncio.sleep(0)
+        assert wire.idles()
+        client.close()
+        assert await going == "fin"
+        assert not wire.idles()
+        wire.close()
+        assert wire.idles()
+
+    on_wire(script)
+
+
+def test_it_does_not_idle_before_the_client_has_taken_all_that_it_is_sent() -> None:
+    async def script(wire: Wire, client: socket.socket) -> None:
+        sending = asyncio.ensure_future(wire.send(bytes(50_000_000)))
+        reading = asyncio.ensure_future(wire.receive())
+        await asyncio.wait((sending,), timeout=0.2)
+        assert not sending.done()
+        assert not wire.idles()
+        reading.cancel()
+        sending.cancel()
+
+    on_wire(script)
