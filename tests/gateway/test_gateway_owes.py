@@ -16,7 +16,7 @@ async def soon(condition: Callable[[], bool]) -> None:
     """Let the loop turn until it is so; nobody rings a bell when there is nothing more to do."""
     async with asyncio.timeout(10):
         while not condition():
-            await asyncio.sleep(0)  # noqa: ASYNC110  (a turn of the loop, no time)
+            await asyncio.sleep(0)
 
 
 PLACES = {"control": Destination(host="198.18.0.1", port=80)}
