@@ -15,7 +15,7 @@ from tests.gateway._support import Scene, connected, run, validate
 async def soon(condition: Callable[[], bool]) -> None:
     """Let the loop turn until it is so; nobody rings a bell when there is nothing more to do."""
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110  (a turn of the loop, no time)
             await asyncio.sleep(0)
 
 
