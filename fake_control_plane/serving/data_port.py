@@ -12,9 +12,9 @@ import errno
 import resource
 import socket
 import time
-from collections.abc import Callable
 
 from fake_control_plane.serving.addresses import bound
+from fake_control_plane.serving.entries import Round
 from fake_control_plane.serving.fast_path import FastPath, Ruled
 from fake_control_plane.serving.heads import Heads
 from fake_control_plane.serving.limits import Limits
@@ -46,7 +46,6 @@ class DataPort:
         limits: Limits | None = None,
     ) -> None:
         self.service = service
-        self.send: Callable[[asyncio.Transport, bytes], None] = self._send_later if service.journal.in_file else _send
         self.turns = Turns()
         self.prepared = decisions(service.dialect)
         self._tls = tls
@@ -185,14 +184,20 @@ class DataPort:
         if self.connections > self._most:
             self._make_room()
 
-    def _send_later(self, transport: asyncio.Transport, data: bytes) -> None:
-        """All calls of one turn of the loop are journaled with one write, and then answered."""
+    def begin(self) -> Round:
+        """The round of the event loop in which requests are read now; its answers are sent at its end."""
+        if self._delivery is None:
+            self._delivery = self._loop.call_soon(self.deliver)
+        return self.service.begin()
+
+    def send(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Send answers at the end of the round: all its calls are journaled with one write, and then answered."""
         self._owed.append((transport, data))
         if self._delivery is None:
             self._delivery = self._loop.call_soon(self.deliver)
 
     def deliver(self) -> None:
-        """Send what waits for the journal."""
+        """End the round now, and send its answers."""
         if self._delivery is None:
             return
         self._delivery.cancel()
@@ -240,10 +245,6 @@ class DataPort:
             elif quiet > limits.idle:
                 connection.close()
         self._sweeping = self._loop.call_later(_SWEEP, self._sweep)
-
-
-def _send(transport: asyncio.Transport, data: bytes) -> None:
-    transport.write(data)
 
 
 def _descriptors() -> int:
