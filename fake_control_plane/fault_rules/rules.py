@@ -41,6 +41,12 @@ class _Entry:
         self.fires = rule.trigger.fires
         self.parts = rule.parts
 
+    def means(self, device: str | None, org: str | None) -> bool:
+        """Whether it means a call about this device, with a key of this org."""
+        if self.org is not None and self.org != org:
+            return False
+        return self.device is None or (device is not None and bool(self.device(device)))
+
 
 class FaultRules:
     """Rules in the order in which they were added. One thread."""
@@ -48,6 +54,8 @@ class FaultRules:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._by_operation: dict[str, tuple[_Entry, ...]] = {}
+        self.in_force: object = self._by_operation
+        """Another object after each change of the rules: what was found out about them (``mean``) holds as long as this one is there."""
         self._of_tls: tuple[_Entry, ...] = ()
         self._added = 0
         self.earlier_answers = 0
@@ -141,7 +149,7 @@ class FaultRules:
                 meant = OPERATIONS if entry.rule.match.operation is None else (entry.rule.match.operation,)
                 for operation in meant:
                     by_operation.setdefault(operation, []).append(entry)
-        self._by_operation = {operation: tuple(entries) for operation, entries in by_operation.items()}
+        self.in_force = self._by_operation = {operation: tuple(entries) for operation, entries in by_operation.items()}
         self._of_tls = tuple(entry for entry in self._entries.values() if _layer(entry.rule) == "tls")
         self.earlier_answers = max((entry.rule.earlier_answers for entry in self._entries.values()), default=0)
 
@@ -154,9 +162,7 @@ class FaultRules:
             return None
         struck: list[_Entry] | None = None
         for entry in entries:
-            if entry.org is not None and entry.org != org:
-                continue
-            if entry.device is not None and (device is None or not entry.device(device)):
+            if not entry.means(device, org):
                 continue
             entry.seen = seen = entry.seen + 1
             if entry.fires(seen):
@@ -165,6 +171,10 @@ class FaultRules:
                 else:
                     struck.append(entry)
         return None if struck is None else _compose(struck)
+
+    def mean(self, operation: str, device: str | None, org: str | None) -> bool:
+        """Whether ``choose`` would count this call for any rule. It is not counted."""
+        return any(entry.means(device, org) for entry in self._by_operation.get(operation, ()))
 
     def connect(self) -> ListenerFault | None:
         """What the next TLS connection gets, which is counted: a bad certificate, a cut, or None."""

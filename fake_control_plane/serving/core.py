@@ -12,7 +12,7 @@ from fake_control_plane.org import Device, Org
 from fake_control_plane.serving.clock import Clock
 from fake_control_plane.serving.guards import KEY_MARK, Guards
 from fake_control_plane.serving.hosted import HostedOrg, HostedOrgs
-from fake_control_plane.serving.identifiers import OrgKeys, RequestIds
+from fake_control_plane.serving.identifiers import OrgKeys, request_ids
 from fake_control_plane.serving.journal import Journal
 from fake_control_plane.serving.parts import Saved, SavedOrg, Setting, Store
 from fake_control_plane.serving.views import Change
@@ -58,7 +58,7 @@ class Core:
         self._journal = parts.get("journal") or Journal()
         self._guards = parts.get("guards") or Guards()
         self._layers = parts.get("layers", frozenset({"tcp"}))
-        self._new_id = parts.get("new_id") or RequestIds(seed)
+        self._new_id = parts.get("new_id") or request_ids(seed)
         self._control_plane = ControlPlane(
             new_id=self._new_id,
             new_key=parts.get("new_key") or OrgKeys(seed, minted=self._minted),

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import resource
 import socket
 import time
 from collections.abc import Callable
 
 from fake_control_plane.serving.addresses import bound
+from fake_control_plane.serving.entries import Round
 from fake_control_plane.serving.fast_path import FastPath, Ruled
 from fake_control_plane.serving.heads import Heads
 from fake_control_plane.serving.limits import Limits
@@ -33,6 +35,10 @@ _AT_ONCE = 16
 _SPARE_DESCRIPTORS = 128
 """Left to everything that is no connection."""
 
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_REST = 0.02
+"""Seconds without accepting, where the machine has nothing left to accept with."""
+
 
 class DataPort:
     """``tls``: the certificates, if it speaks TLS. ``sockets``: bound, not yet listening; the port closes them."""
@@ -46,11 +52,11 @@ class DataPort:
         limits: Limits | None = None,
     ) -> None:
         self.service = service
-        self.send: Callable[[asyncio.Transport, bytes], None] = self._send_later if service.journal.in_file else _send
         self.turns = Turns()
         self.prepared = decisions(service.dialect)
         self._tls = tls
         self._limits = limits or Limits()
+        self._staggered = self._limits.staggered()
         self.heads = Heads(self._limits.head_size)
         self._most = max(1, min(self._limits.connections, _descriptors() - _SPARE_DESCRIPTORS))
         self._loop = asyncio.get_running_loop()
@@ -60,6 +66,8 @@ class DataPort:
         self._addresses = [(sock.family, sock.getsockname()) for sock in sockets]
         self._fast: set[FastPath] = set()
         self._slow: dict[SlowPath, asyncio.Task[None]] = {}
+        self._ended = asyncio.Event()  # a connection has
+        self._closing = False
         self._beginnings: set[asyncio.Task[None]] = set()
         self._listener_rules = service.listener_rules
         self._sweeping: asyncio.TimerHandle | None = None
@@ -95,16 +103,20 @@ class DataPort:
         self._sweeping = self._loop.call_later(_SWEEP, self._sweep)
 
     async def close(self, *, within: float = 5.0) -> None:
-        """Stop listening, end quiet connections, let the others end for at most so many seconds. Safe to call twice."""
+        """Stop listening, end quiet connections; the others get their answer, and have so many seconds to take it. Safe to call twice."""
         self._unsubscribe()
         if self._sweeping is not None:
             self._sweeping.cancel()
         self._shut()
         if self._beginnings:
             await asyncio.wait(self._beginnings)
+        self._closing = True
         self._retire()
-        if self._slow:
-            await asyncio.wait(self._slow.values(), timeout=within)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while self.connections:
+                    self._ended.clear()
+                    await self._ended.wait()
         for task in self._slow.values():
             task.cancel()
         await asyncio.gather(*self._slow.values(), return_exceptions=True)
@@ -140,8 +152,9 @@ class DataPort:
             try:
                 sock, _ = listening.accept()
             except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):
+                if error.errno in _EXHAUSTED:
                     self._make_room()
+                    self._rest(listening)
                 return
             sock.setblocking(False)
             if self._tls is not None:
@@ -152,6 +165,15 @@ class DataPort:
                 beginning.add_done_callback(self._beginnings.discard)
         if self.connections > self._most:
             self._make_room()
+
+    def _rest(self, listening: socket.socket) -> None:
+        """Who waits to be accepted keeps the socket readable: the loop would do nothing but try."""
+        self._loop.remove_reader(listening)
+        self._loop.call_later(_REST, self._go_on, listening)
+
+    def _go_on(self, listening: socket.socket) -> None:
+        if listening in self._sockets:
+            self._loop.add_reader(listening, self._take_some, listening)
 
     async def _begin(self, sock: socket.socket) -> None:
         try:
@@ -185,14 +207,20 @@ class DataPort:
         if self.connections > self._most:
             self._make_room()
 
-    def _send_later(self, transport: asyncio.Transport, data: bytes) -> None:
-        """All calls of one turn of the loop are journaled with one write, and then answered."""
+    def begin(self) -> Round:
+        """The round of the event loop in which requests are read now; its answers are sent at its end."""
+        if self._delivery is None:
+            self._delivery = self._loop.call_soon(self.deliver)
+        return self.service.begin()
+
+    def send(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Send answers at the end of the round: all its calls are journaled with one write, and then answered."""
         self._owed.append((transport, data))
         if self._delivery is None:
             self._delivery = self._loop.call_soon(self.deliver)
 
     def deliver(self) -> None:
-        """Send what waits for the journal."""
+        """End the round now, and send its answers."""
         if self._delivery is None:
             return
         self._delivery.cancel()
@@ -200,19 +228,28 @@ class DataPort:
         self.service.journal.flush()
         owed, self._owed = self._owed, []
         for transport, data in owed:
-            transport.write(data)  # one that is closed by now takes it for nothing
+            if not transport.is_closing():  # uvloop's would raise an error
+                transport.write(data)
 
     def over(self, connection: FastPath) -> None:
         """A connection has ended, or went to the slow path."""
         self._fast.discard(connection)
+        self._ended.set()
+
+    def _slow_is_over(self, slow: SlowPath) -> None:
+        del self._slow[slow]
+        self._ended.set()
 
     def take(self, sock: socket.socket, unread: bytes, first: Ruled | None) -> None:
         """Go on with a connection on the slow path; ``first`` was ruled on already."""
         wire = Wire(sock)
         wire.unread(unread)
-        slow = SlowPath(wire, self.service, self._limits, self.turns, self._tls)
+        limits = self._staggered[sock.fileno() % len(self._staggered)]
+        slow = SlowPath(wire, self.service, limits, self.turns, self._tls)
         task = self._slow[slow] = self._loop.create_task(slow.serve(first))
-        task.add_done_callback(lambda _: self._slow.pop(slow, None))
+        task.add_done_callback(lambda _: self._slow_is_over(slow))
+        if self._closing:
+            slow.retire()
 
     def _retire(self) -> None:
         """End what is quiet now, and the others after their request."""
@@ -230,20 +267,25 @@ class DataPort:
 
     def _sweep(self) -> None:
         """Once a second: nothing waits longer than the limits say."""
-        now, limits = time.monotonic(), self._limits
-        for connection in tuple(self._fast):
-            quiet = now - connection.since
-            if quiet > limits.answer and connection.full:
-                connection.abort()
-            elif quiet > limits.head and connection.busy:
-                connection.leave()  # where an incomplete request has its limit
-            elif quiet > limits.idle:
-                connection.close()
+        now = time.monotonic()
+        for connection in self._fast:
+            if self._overdue(connection, now) is not None:
+                self.turns.later(functools.partial(self._end, connection))  # thousands may be, at the same moment
         self._sweeping = self._loop.call_later(_SWEEP, self._sweep)
 
+    def _end(self, connection: FastPath) -> None:
+        end = self._overdue(connection, time.monotonic())
+        if end is not None:
+            end()
 
-def _send(transport: asyncio.Transport, data: bytes) -> None:
-    transport.write(data)
+    def _overdue(self, connection: FastPath, now: float) -> Callable[[], None] | None:
+        """What ends a connection that waits for too long."""
+        quiet, limits = now - connection.since, self._limits
+        if quiet > limits.answer and connection.full:
+            return connection.abort
+        if quiet > limits.head and connection.busy:
+            return connection.leave  # to where an incomplete request has its limit
+        return connection.close if quiet > limits.idle else None
 
 
 def _descriptors() -> int:

@@ -11,15 +11,16 @@ import json
 import os
 import socket
 import time
-from collections.abc import Callable
 from typing import Protocol, cast
 
 from fake_control_plane.api import Request
 from fake_control_plane.faults.api import Receipt
 from fake_control_plane.http1 import render
+from fake_control_plane.serving.entries import Round
 from fake_control_plane.serving.heads import END, Heads, PlainHead
 from fake_control_plane.serving.rendering import Prepared, marked
 from fake_control_plane.serving.service import Served, Service
+from fake_control_plane.serving.standing import Standing
 from fake_control_plane.serving.turns import REQUESTS, Turns
 
 Ruled = tuple[Request, Served]
@@ -36,11 +37,15 @@ class Port(Protocol):
     heads: Heads
     prepared: Prepared
     turns: Turns
-    send: Callable[[asyncio.Transport, bytes], None]
-    """Sends answers, once the journal of their calls is in its file."""
+
+    def begin(self) -> Round:
+        """The round of the event loop in which requests are read now; its answers are sent at its end."""
+
+    def send(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Send answers at the end of the round, when the journal of their calls is in its file."""
 
     def deliver(self) -> None:
-        """Send now what waits for the journal."""
+        """End the round now, and send its answers."""
 
     def opened(self, connection: FastPath) -> None:
         """A connection was accepted."""
@@ -135,13 +140,13 @@ class FastPath(asyncio.Protocol):
                 self._serve()
             return
         port = self._port
-        self.since = began = time.monotonic()
-        known = port.heads.validates.get(data)
-        if known is not None:
-            key, device = known
-            decided = port.service.validate(key, device, began)
+        self.since = (port.service.journal.round or port.begin()).began
+        standing = port.heads.validates.get(data)
+        if standing is not None:
+            decided = port.service.validate(standing)
             if type(decided) is tuple:
-                port.send(self._transport, port.prepared[decided[0]](decided[1]))
+                before, behind = port.prepared[decided[0]]
+                port.send(self._transport, before + decided[1].encode() + behind)
                 return
             if isinstance(decided, Served):
                 at = data.index(END) + len(END)
@@ -190,7 +195,7 @@ class FastPath(asyncio.Protocol):
             if stop > len(data):
                 whole = False
                 break
-            answer = self._answer(head, data[at:stop], end - at, began)
+            answer = self._answer(head, data[at:stop], end - at)
             at = stop
             if answer is None:
                 plain = False
@@ -206,24 +211,31 @@ class FastPath(asyncio.Protocol):
             self.leave()
         return plain and whole and at < len(data)
 
-    def _answer(self, head: PlainHead, whole: bytes, body_at: int, began: float) -> bytes | None:
+    def _answer(self, head: PlainHead, whole: bytes, body_at: int) -> bytes | None:
         """The whole response to a whole request; None when a fault is due, which is the slow path's."""
         port = self._port
         decided = None
-        body = whole[body_at:]
-        device = ordinary_device(body) if head.validates else None
-        if device is not None:
-            port.heads.keep(whole, head.key, device)
-            decided = port.service.validate(head.key, device, began)
+        if head.validates and (standing := self._standing(head, whole, body_at)) is not None:
+            decided = port.service.validate(standing)
             if type(decided) is tuple:
-                return port.prepared[decided[0]](decided[1])
-        request = _request(head, body)
+                before, behind = port.prepared[decided[0]]
+                return before + decided[1].encode() + behind
+        request = _request(head, whole[body_at:])
         served = decided if isinstance(decided, Served) else port.service.call(request)
         if served.fault is not None:
             self._first = (request, served)
             return None
         port.service.settle(served)
         return render(marked(served.answer))
+
+    def _standing(self, head: PlainHead, whole: bytes, body_at: int) -> Standing | None:
+        """What is known of this validate, if its body is ordinary."""
+        heads = self._port.heads
+        found = heads.validates.get(whole)
+        if found is None and (device := ordinary_device(whole[body_at:])) is not None:
+            found = Standing(head.key, device)
+            heads.keep(whole, found)
+        return found
 
     # -- handing over --------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import httptools
 
 from fake_control_plane.serving.service import VALIDATE
+from fake_control_plane.serving.standing import Standing
 
 END = b"\r\n\r\n"
 BODY_LIMIT = 1 << 14
@@ -45,15 +46,15 @@ class Heads:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._known: dict[bytes, PlainHead | None] = {}
-        self.validates: dict[bytes, tuple[str, str]] = {}
-        """Whole requests, head and body, that are a POST validate: the key and the device. What they get is decided each time."""
+        self.validates: dict[bytes, Standing] = {}
+        """Whole requests, head and body, that are a POST validate."""
 
-    def keep(self, request: bytes, key: str, device: str) -> None:
+    def keep(self, request: bytes, standing: Standing) -> None:
         """Know this validate again."""
         if len(request) <= _LONGEST:
             if len(self.validates) >= _KEPT:
                 self.validates.clear()
-            self.validates[request] = key, device
+            self.validates[request] = standing
 
     def read(self, head: bytes) -> PlainHead | None:
         """The head of these bytes, up to and with the blank line; None if it is not plain."""

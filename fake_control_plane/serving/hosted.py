@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from fake_control_plane.org import Org, Reason
+from fake_control_plane.serving.entries import Verdict
 from fake_control_plane.serving.views import DeviceView, OrgView, UnknownDevice, UnknownOrg
 
 
@@ -22,13 +23,15 @@ class Seen:
 class HostedOrg:
     """One org with its id, its current key, and what was seen of its devices."""
 
-    __slots__ = ("id", "key", "org", "seen")
+    __slots__ = ("id", "key", "org", "seen", "verdicts")
 
     def __init__(self, org_id: str, key: str, org: Org) -> None:
         self.id = org_id
         self.key = key
         self.org = org
         self.seen: dict[str, Seen] = {}
+        self.verdicts: dict[Reason, Verdict] = {}
+        """What the journal says of its validates; made anew when the dialect's codes change."""
 
     def note(self, device: str, reason: Reason, at: float) -> None:
         """A validate of this device was decided. Only of registered devices: anything else would grow without end."""

@@ -1,82 +1,51 @@
 """What was called and what was done, in order: a bounded ring in memory, a file that is complete, and those who follow.
 
-``record`` is on the path of every call, so it stores a tuple and nothing else; an ``Entry`` is made of it only when
-somebody looks. Entries are numbered from 1 without a gap. The ring keeps the last ``capacity`` of them: what it no
-longer has is counted, and a follower who was too slow is told how many it missed. The ring is the queue of every
-follower, so that no number of them can make the memory grow.
+``decided`` is on the path of nearly every call, so it stores a tuple and nothing else: what else is to be done is done once for all of a
+``Round``, at its ``flush`` or when somebody looks, and an ``Entry`` is made only of what is looked at.
 
-No org key ever stands in an entry: orgs are named by id, and what looks like a key in a device id (clients mix the two
-up) or in a detail is blacked out.
+Entries are numbered from 1 without a gap. The ring keeps the last ``capacity`` of them: what it no longer has is counted, and a
+follower who was too slow is told how many it missed. The ring is the queue of every follower, so that no number of them can make the
+memory grow.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from json.encoder import encode_basestring_ascii
-from typing import Any, Literal, TypeAlias
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
+from fake_control_plane.serving.entries import Decided, Entry, Kind, Round, Row, entry_of, lines, render, without_key
 from fake_control_plane.serving.journal_file import JournalFile
+
+__all__ = [
+    "Batch",
+    "Counts",
+    "Decided",
+    "Entry",
+    "Journal",
+    "Kind",
+    "Round",
+    "Row",
+    "Subscription",
+    "entry_of",
+    "render",
+]
 
 CAPACITY = 10_000
 """How many entries the memory keeps by default: about 5 MB."""
 
-Kind = Literal["call", "action"]
-"""``call``: a client called the data port. ``action``: an operator did something (admin port, command line, dashboard)."""
 
-Row: TypeAlias = tuple[
-    float,
-    Kind,
-    str | None,
-    str,
-    str | None,
-    int | None,
-    str | None,
-    str | None,
-    str | None,
-    str | None,
-    str | None,
-    float | None,
-    str | None,
-]
-"""An entry as the ring holds it: the fields of ``Entry`` after ``number``, in their order."""
+class Counts(Protocol):
+    """Who is told every entry, for the metrics."""
 
-_KEY = re.compile(r"org_[A-Za-z0-9_\-]{6,}")
+    def count(self, row: Row) -> None:
+        """One."""
 
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of the journal.
-
-    ``time`` in seconds since the epoch. ``org`` is an id (``org-1``), None where no org is meant or the key was wrong.
-    ``operation`` is ``validate``, ``register``, … of a call, ``revoke``, ``set-cap``, … of an action. ``status``,
-    ``decision`` (``allow``, ``deny``, ``failure``; None unless it is a validate), ``code`` and ``request_id`` are what the
-    client got, not the truth, if a fault came between; None where no whole answer reached it. ``rule`` is the id of the
-    fault rule that came between, ``ending`` how the exchange ended (``answered``, ``reset``, ``cut-off``, ``gave-up``).
-    ``waited`` in seconds, from the complete request to the ending. ``detail`` says what an action set.
-    """
-
-    number: int
-    time: float
-    kind: Kind
-    org: str | None
-    operation: str
-    device: str | None
-    status: int | None
-    decision: str | None
-    code: str | None
-    request_id: str | None
-    rule: str | None
-    ending: str | None
-    waited: float | None
-    detail: str | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry as a line of the file shows it."""
-        return asdict(self)
+    def count_decided(self, rows: Sequence[Decided], waited: float) -> None:
+        """Those of one round."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +60,7 @@ class Journal:
     """The journal of one server. One thread; following needs a running event loop, the rest does not.
 
     ``name`` is new for each journal: entry numbers start over when a server does (unless a file carries them on), so
-    that a follower who comes back must be able to tell. ``counted`` is told every entry, for the metrics.
+    that a follower who comes back must be able to tell. ``counts`` is told every entry.
     """
 
     def __init__(
@@ -99,17 +68,20 @@ class Journal:
         *,
         capacity: int = CAPACITY,
         file: JournalFile | None = None,
-        counted: Callable[[Row], None] | None = None,
+        counts: Counts | None = None,
     ) -> None:
         if capacity < 1:
             raise ValueError(f"journal: got a capacity of {capacity}; expected 1 entry or more")
         self.name = secrets.token_hex(4)
         self._capacity = capacity
         self._file = file
-        self._counted = counted
+        self._counts = counts
         self._before = 0 if file is None else file.last_number
         self._last = self._before
-        self._ring: list[Row | None] = [None] * capacity
+        self._ring: list[Row | Decided | None] = [None] * capacity
+        self._decided: list[Decided] = []
+        self.round: Round | None = None
+        """The one that all decided validates are of that are not settled yet; None: the next begins another."""
         self._waiting: list[asyncio.Future[None]] = []
         self._closed = False
 
@@ -117,7 +89,7 @@ class Journal:
 
     def record(  # noqa: PLR0917 -- called for every call: by position is fastest
         self,
-        time: float,
+        at: float,
         kind: Kind,
         org: str | None,
         operation: str,
@@ -132,39 +104,67 @@ class Journal:
         detail: str | None = None,
     ) -> int:
         """Add an entry (its fields: ``Entry``) and return its number. The file has it after the next ``flush``."""
-        if device is not None and "org_" in device:
-            device = _KEY.sub("org_[redacted]", device)
-        if detail is not None and "org_" in detail:
-            detail = _KEY.sub("org_[redacted]", detail)
+        self.settle()
+        if device is not None:
+            device = without_key(device)
+        if detail is not None:
+            detail = without_key(detail)
         number = self._last + 1
         row: Row = (
-            time, kind, org, operation, device, status, decision, code, request_id, rule, ending, waited, detail,
+            at, kind, org, operation, device, status, decision, code, request_id, rule, ending, waited, detail,
         )  # fmt: skip
         self._ring[number % self._capacity] = row
         self._last = number
-        if self._counted is not None:
-            self._counted(row)
+        if self._counts is not None:
+            self._counts.count(row)
         if self._file is not None:
-            self._file.add(render(number, row))
+            self._file.add((render(number, row),))
         if self._waiting:
             self._wake()
         return number
 
-    @property
-    def in_file(self) -> bool:
-        """Whether there is a file: then ``flush`` comes before an answer leaves."""
-        return self._file is not None
+    def decided(self, row: Decided) -> None:
+        """Add an entry of a validate that was decided in this ``round``. The file has it after the next ``flush``."""
+        self._decided.append(row)
+        if len(self._decided) == self._capacity:
+            self.settle()
+
+    def settle(self) -> None:
+        """End the round: number, keep, count and write what was decided in it. Whoever reads here does so first."""
+        when, self.round = self.round, None
+        if when is None:
+            return
+        when.waited = time.monotonic() - when.began
+        rows, self._decided = self._decided, []
+        if not rows:
+            return
+        first = self._last + 1
+        at = first % self._capacity
+        behind = at + len(rows) - self._capacity  # so many go on at the ring's beginning
+        if behind <= 0:
+            self._ring[at : at + len(rows)] = rows
+        else:
+            self._ring[at:], self._ring[:behind] = rows[:-behind], rows[-behind:]
+        self._last += len(rows)
+        if self._counts is not None:
+            self._counts.count_decided(rows, when.waited)
+        if self._file is not None:
+            self._file.add(lines(first, rows, when))
+        if self._waiting:
+            self._wake()
 
     def flush(self) -> None:
         """Hand what was recorded to the operating system, before it is acknowledged to anybody.
 
         Never raises: a file that cannot be written is ``problem``, and the server goes on.
         """
+        self.settle()
         if self._file is not None:
             self._file.flush()
 
     def close(self) -> None:
         """Close the file, and end all following; safe to call twice."""
+        self.settle()
         self._closed = True
         if self._file is not None:
             self._file.close()
@@ -175,12 +175,13 @@ class Journal:
     @property
     def last(self) -> int:
         """The number of the newest entry; 0 before the first."""
+        self.settle()
         return self._last
 
     @property
     def recorded(self) -> int:
         """How many entries were made in this server's life."""
-        return self._last - self._before
+        return self.last - self._before
 
     @property
     def dropped(self) -> int:
@@ -200,20 +201,20 @@ class Journal:
     def since(self, number: int, *, limit: int | None = None) -> Batch:
         """The entries after ``number``, oldest first, at most ``limit`` of them."""
         start = max(number + 1, self.first)
-        end = self._last if limit is None else min(self._last, start + limit - 1)
+        end = self.last if limit is None else min(self.last, start + limit - 1)
         return Batch(missed=start - max(number, self._before) - 1, entries=tuple(self._between(start, end)))
 
     def walk(self, after: int) -> Iterator[Entry]:
         """The entries after this number, made one by one."""
-        return self._between(max(after + 1, self.first), self._last)
+        return self._between(max(after + 1, self.first), self.last)
 
     def follow(self, after: int | None = None) -> Subscription:
         """Follow the journal from the entry after this number; by default from now on."""
-        return Subscription(self, self._last if after is None else after)
+        return Subscription(self, self.last if after is None else after)
 
     async def grown(self, beyond: int) -> None:
         """Wait until there is an entry after this number, or the journal is closed."""
-        if self._last > beyond or self._closed:
+        if self.last > beyond or self._closed:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
@@ -251,35 +252,3 @@ class Subscription:
         if batch.entries:
             self.after = batch.entries[-1].number
         return batch
-
-
-def entry_of(number: int, row: Row) -> Entry:
-    """The entry that a row of the ring stands for."""
-    return Entry(number, *row)
-
-
-def render(number: int, row: Row) -> str:
-    """The entry as one line of JSON, without the line's end: ``Entry.to_json``, three times as fast."""
-    at, kind, org, operation, device, status, decision, code, request_id, rule, ending, waited, detail = row
-    if (
-        (ending == "answered" and operation == "validate")
-        and (org and device and decision and code and request_id)
-        and (rule is None and detail is None)
-    ):
-        # Nearly all of them, in half the time: only these two can have anything in them that JSON has to escape.
-        return (
-            f'{{"number":{number},"time":{at!r},"kind":"{kind}","org":"{org}","operation":"validate",'
-            f'"device":{encode_basestring_ascii(device)},"status":{status},"decision":"{decision}",'
-            f'"code":{encode_basestring_ascii(code)},"request_id":"{request_id}","rule":null,"ending":"answered",'
-            f'"waited":{waited!r},"detail":null}}'
-        )
-    return (
-        f'{{"number":{number},"time":{at!r},"kind":"{kind}","org":{_text(org)},"operation":{_text(operation)},'
-        f'"device":{_text(device)},"status":{"null" if status is None else status},'
-        f'"decision":{_text(decision)},"code":{_text(code)},"request_id":{_text(request_id)},"rule":{_text(rule)},'
-        f'"ending":{_text(ending)},"waited":{"null" if waited is None else repr(waited)},"detail":{_text(detail)}}}'
-    )
-
-
-def _text(value: str | None) -> str:
-    return "null" if value is None else encode_basestring_ascii(value)

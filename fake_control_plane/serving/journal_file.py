@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,9 @@ class JournalFile:
             self.close()
             raise
 
-    def add(self, line: str) -> None:
-        """One JSON value, without its line's end, to be written by the next ``flush``."""
-        self._lines.append(line)
+    def add(self, lines: Iterable[str]) -> None:
+        """JSON values, each without its line's end, to be written by the next ``flush``."""
+        self._lines += lines
 
     def flush(self) -> None:
         """Append what was added. Does not raise: see ``problem``."""
@@ -54,9 +55,10 @@ class JournalFile:
             return
         if self._lines:
             lines, self._lines = self._lines, []
-            data = ("\n".join(lines) + "\n").encode("ascii")
+            lines.append("")
+            data = "\n".join(lines).encode("ascii")
             if self._unwritten and (self.lost or len(self._unwritten) + len(data) > HELD):
-                self.lost += len(lines)  # once some are lost, so are those after them: the order stays true
+                self.lost += len(lines) - 1  # once some are lost, so are those after them: the order stays true
             else:
                 self._unwritten += data
         try:

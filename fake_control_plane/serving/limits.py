@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,3 +23,10 @@ class Limits:
     answer: float = 60.0
     farewell: float = 5.0
     connections: int = 16_384
+
+    def staggered(self) -> tuple[Limits, ...]:
+        """The same with a little more time, up to a quarter, for a head: who connected at one moment is not to time out at one moment."""
+        return tuple(replace(self, head=self.head * (1 + step / (4 * _STEPS))) for step in range(_STEPS))
+
+
+_STEPS = 64

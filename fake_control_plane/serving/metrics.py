@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from fake_control_plane.serving.journal import Journal, Row
+from fake_control_plane.serving.journal import Decided, Journal, Row
 from fake_control_plane.serving.views import DeviceView, OrgView
 
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -34,6 +34,8 @@ class Tally:
 
     def __init__(self) -> None:
         self._rows: list[Row] = []  # not counted yet
+        self._decided: list[Decided] = []  # likewise
+        self._rounds: list[tuple[float, int]] = []  # likewise: what each of so many waited
         self._calls: Counter[tuple[str, ...]] = Counter()
         self._actions: Counter[str] = Counter()
         self._faults: Counter[tuple[str, ...]] = Counter()
@@ -78,6 +80,13 @@ class Tally:
         if len(rows) == _BATCH:
             self._settle()
 
+    def count_decided(self, rows: Sequence[Decided], waited: float) -> None:
+        """Count the entries of validates that were decided in one round, of which each waited so many seconds."""
+        self._decided += rows
+        self._rounds.append((waited, len(rows)))
+        if len(self._decided) >= _BATCH:
+            self._settle()
+
     def _settle(self) -> None:
         """Count what waits. Rows that are alike, nearly all of them, are counted together."""
         rows, self._rows = self._rows, []
@@ -91,12 +100,21 @@ class Tally:
                     self._faults[one, ending or ""] += number
         for row in rows:
             if (waited := row[11]) is not None and row[1] == "call":
-                operation = row[3]
-                buckets = self._waits.get(operation)
-                if buckets is None:
-                    buckets = self._waits[operation] = [0] * (len(BUCKETS) + 1)
-                buckets[bisect_left(BUCKETS, waited)] += 1
-                self._waited[operation] += waited
+                self._buckets(row[3])[bisect_left(BUCKETS, waited)] += 1
+                self._waited[row[3]] += waited
+        decided, self._decided = self._decided, []
+        for verdict, number in Counter(map(itemgetter(0), decided)).items():
+            self._calls[self._label(verdict.org), "validate", verdict.decision, "200"] += number
+        rounds, self._rounds = self._rounds, []
+        for waited, number in rounds:
+            self._buckets("validate")[bisect_left(BUCKETS, waited)] += number
+            self._waited["validate"] += waited * number
+
+    def _buckets(self, operation: str) -> list[int]:
+        found = self._waits.get(operation)
+        if found is None:
+            found = self._waits[operation] = [0] * (len(BUCKETS) + 1)
+        return found
 
     def _label(self, org: str | None) -> str:
         if org is None:
@@ -112,6 +130,7 @@ def render(
     tally: Tally, journal: Journal, orgs: Iterable[tuple[OrgView, Iterable[DeviceView]]], *, healthy: bool
 ) -> bytes:
     """All metrics of one server as Prometheus text. ``orgs``: each with its devices."""
+    journal.settle()
     registry = CollectorRegistry()
     registry.register(_Collector(tally, journal, orgs, healthy=healthy))
     return generate_latest(registry)

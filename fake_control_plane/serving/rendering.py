@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from fake_control_plane.answers import Answer
@@ -21,8 +21,8 @@ def marked(answer: Answer) -> Answer:
     return replace(answer, headers={**answer.headers, MARK: "1"})
 
 
-Prepared = Mapping[Reason, Callable[[str], bytes]]
-"""For each reason what makes the whole response to a POST validate of a request id, which has 36 characters."""
+Prepared = Mapping[Reason, tuple[bytes, bytes]]
+"""For each reason the whole response to a POST validate: what comes before the request id, which has 36 characters, and what behind."""
 
 
 def decisions(dialect: Dialect) -> Prepared:
@@ -30,6 +30,6 @@ def decisions(dialect: Dialect) -> Prepared:
     return {reason: _prepared(dialect.decision(reason, request_id=_STAND_IN)) for reason in CODES}
 
 
-def _prepared(answer: Answer) -> Callable[[str], bytes]:
-    head, _, tail = render(marked(answer)).partition(_STAND_IN.encode())
-    return lambda request_id: head + request_id.encode() + tail
+def _prepared(answer: Answer) -> tuple[bytes, bytes]:
+    before, _, behind = render(marked(answer)).partition(_STAND_IN.encode())
+    return before, behind

@@ -142,7 +142,7 @@ class Server:
             if store is not None:
                 unless_made.callback(store.close)
             file = JournalFile(settings.journal) if settings.journal is not None else None
-            journal = Journal(file=file, counted=tally.count)
+            journal = Journal(file=file, counts=tally)
             unless_made.callback(journal.close)
             service = Service(
                 seed=settings.seed,

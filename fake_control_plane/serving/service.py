@@ -11,19 +11,21 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Unpack
 
 from fake_control_plane.answers import Answer
 from fake_control_plane.api import PREFIX, Call, Request, handle, handler_of, parse
-from fake_control_plane.dialects import CODES, error
+from fake_control_plane.dialects import error
 from fake_control_plane.fault_rules import Chosen
 from fake_control_plane.faults.api import Ending, ListenerFault, Receipt
 from fake_control_plane.faults.redirect import Redirect, is_followed
 from fake_control_plane.org import Reason
 from fake_control_plane.serving.actions import Actions
 from fake_control_plane.serving.core import Parts
+from fake_control_plane.serving.entries import Decided, Round, Verdict
 from fake_control_plane.serving.hosted import HostedOrg
+from fake_control_plane.serving.standing import Standing
 from fake_control_plane.serving.views import (
     Change,
     Conflict,
@@ -57,6 +59,9 @@ ORGS = 10_000
 
 VALIDATE = PREFIX + "devices/validate"
 
+_Asked = tuple[str, str, str]
+"""Org id, operation, device."""
+
 _CHANGES_A_DEVICE = frozenset({"register", "revoke", "unrevoke", "remove"})
 
 
@@ -65,8 +70,7 @@ class Service(Actions):
 
     def __init__(self, **parts: Unpack[Parts]) -> None:
         self._number = 0
-        self._codes: Mapping[Reason, str] = {}
-        self._truths: deque[tuple[str, str, str, Answer | tuple[Reason, str]]] = deque(maxlen=HISTORY)
+        self._truths: deque[tuple[_Asked, Answer] | Decided] = deque(maxlen=HISTORY)
         super().__init__(**parts)
 
     def call(self, request: Request) -> Served:
@@ -88,39 +92,53 @@ class Service(Actions):
         rule = self._rules.choose(call.operation, call.device, hosted.id if hosted else None)
         return self._rule_on(call, hosted, rule, began)
 
-    def validate(self, key: str, device: str, began: float) -> tuple[Reason, str] | Served | None:
-        """The fast path of a POST validate, which began at ``began`` on ``time.monotonic``.
+    def begin(self) -> Round:
+        """The round in which validates are decided now; a port ends it by ``flush``, before it sends their answers."""
+        begun = self._journal.round
+        if begun is None:
+            begun = self._journal.round = Round(at=self._clock.now(), began=time.monotonic())
+        return begun
+
+    def validate(self, standing: Standing) -> tuple[Reason, str] | Served | None:
+        """The fast path of a POST validate.
 
         Reason and request id of a decision, which is settled already; a ``Served`` where a fault is due; None where the call has
         to go the long way (``call``): then nothing was counted yet.
         """
-        hosted = self._orgs.by_key.get(key)
-        if hosted is None or self._guards.forbid(device):
+        hosted = standing.hosted
+        if hosted is None or hosted.key != standing.key or standing.rules is not self._rules.in_force:
+            return self._look_up(standing)
+        if self._guards.expires_at is not None and self._guards.expired:
             return None
-        rule = self._rules.choose("validate", device, hosted.id)
-        if rule is not None:
-            call = Call(operation="validate", device=device, key=key, key_in_url=False, method="POST", path=VALIDATE)
-            return self._rule_on(call, hosted, rule, began)
+        return self._decide(hosted, standing.device)
+
+    def _look_up(self, standing: Standing) -> tuple[Reason, str] | Served | None:
+        """The same, where keys or rules have changed, or a rule means it."""
+        key, device, rules = standing.key, standing.device, self._rules
+        standing.hosted = hosted = self._orgs.by_key.get(key)
+        if hosted is None or self._guards.forbid(device):
+            standing.rules = None
+            return None
+        standing.rules = None if rules.mean("validate", device, hosted.id) else rules.in_force
+        rule = rules.choose("validate", device, hosted.id)
+        if rule is None:
+            return self._decide(hosted, device)
+        call = Call(operation="validate", device=device, key=key, key_in_url=False, method="POST", path=VALIDATE)
+        return self._rule_on(call, hosted, rule, self.begin().began)
+
+    def _decide(self, hosted: HostedOrg, device: str) -> tuple[Reason, str]:
+        """A validate without a fault: decided, noted, kept as a truth, journaled."""
+        begun = self._journal.round or self.begin()
         reason = hosted.org.decide(device)
         request_id = self._new_id()
-        now = self._clock.now()
         self._number += 1
-        self._truths.append((hosted.id, "validate", device, (reason, request_id)))
-        hosted.note(device, reason, now)
-        self._journal.record(
-            now,
-            "call",
-            hosted.id,
-            "validate",
-            device,
-            200,
-            "allow" if reason == "allow" else "deny",
-            self._codes[reason],
-            request_id,
-            None,
-            "answered",
-            time.monotonic() - began,
-        )
+        hosted.note(device, reason, begun.at)
+        verdict = hosted.verdicts.get(reason)
+        if verdict is None:
+            verdict = hosted.verdicts[reason] = Verdict(hosted.id, reason, self.dialect.code(reason))
+        decided = (verdict, device, request_id, begun)
+        self._truths.append(decided)
+        self._journal.decided(decided)
         return reason, request_id
 
     def settle(self, served: Served, receipt: Receipt | None = None) -> None:
@@ -186,7 +204,7 @@ class Service(Actions):
         earlier = self._earlier(call, org, rule.fault.earlier_answers) if rule is not None else ()
         answer = self._stored(call, hosted)
         if hosted is not None and call.device is not None:
-            self._truths.append((hosted.id, call.operation, call.device, answer))
+            self._truths.append(((hosted.id, call.operation, call.device), answer))
             if reason is not None:
                 hosted.note(call.device, reason, self._clock.now())
         self._number += 1
@@ -246,19 +264,21 @@ class Service(Actions):
         """The last truths, at most ``count``, that calls of this operation and device got before; oldest first."""
         found: deque[Answer] = deque(maxlen=count)
         if count and org is not None and call.device is not None:
-            for its_org, operation, device, truth in reversed(self._truths):
-                if (its_org, operation, device) == (org, call.operation, call.device):
-                    found.appendleft(truth if isinstance(truth, Answer) else self._decided(*truth))
-                    if len(found) == count:
-                        break
+            wanted = (org, call.operation, call.device)
+            for truth in reversed(self._truths):
+                if len(truth) == 2:
+                    if truth[0] == wanted:
+                        found.appendleft(truth[1])
+                elif (truth[0].org, "validate", truth[1]) == wanted:
+                    found.appendleft(self.dialect.decision(truth[0].reason, request_id=truth[2]))
+                if len(found) == count:
+                    break
         return tuple(found)
-
-    def _decided(self, reason: Reason, request_id: str) -> Answer:
-        return self.dialect.decision(reason, request_id=request_id)
 
     def _dialect_changed(self) -> None:
         super()._dialect_changed()
-        self._codes = {reason: self.dialect.code(reason) for reason in CODES}
+        for hosted in self._orgs:
+            hosted.verdicts.clear()
 
 
 def _decision(call: Call, got: Answer) -> str | None:

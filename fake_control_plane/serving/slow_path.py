@@ -154,6 +154,7 @@ class SlowPath:
             async with asyncio.timeout(limits.body_time):
                 return head, await self._body(reader, head)
         except TimeoutError:
+            await self._turns.turn()  # thousands may have begun at the same moment
             raise BadRequest(
                 408,
                 f"The request was not complete in time: {limits.head:g} s for the head, {limits.body_time:g} s for the body.",

@@ -34,12 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         script.write_text(SCRIPT, encoding="ascii")
         with fake([], Path(folder)) as server:
             made, resident = 0, [_resident(server)]
-            print(f"{made:>9,} requests {resident[-1] / 1e6:7.1f} MB", flush=True)
+            print(f"{made:>9,} requests {resident[-1] / 1e6:7.1f} MB  load {os.getloadavg()[0]:.1f}", flush=True)
             while made < options.requests:
                 made += _some(server, script)
                 if made // STEP >= len(resident):
                     resident.append(_resident(server))
-                    print(f"{made:>9,} requests {resident[-1] / 1e6:7.1f} MB", flush=True)
+                    print(
+                        f"{made:>9,} requests {resident[-1] / 1e6:7.1f} MB  load {os.getloadavg()[0]:.1f}", flush=True
+                    )
             metrics = httpx.get(f"{server.admin_url}/metrics", trust_env=False).text
     entries, dropped = (
         int(float(re.search(rf"^fake_control_plane_journal_{name}_total (\S+)", metrics, re.MULTILINE)[1]))  # type: ignore[index]

@@ -131,6 +131,9 @@ def _report(measured: dict[str, list[Load]]) -> int:
             f"{name:<18} {statistics.median(load.rate for load in loads):>10,.0f} {middle.median * 1e3:>8.2f} {middle.late * 1e3:>8.2f} "
             f"{middle.cost * 1e6:>11.2f} {middle.share:>12.0%}"
         )
+    print(
+        f"load average {os.getloadavg()[0]:.1f}: beside others, everybody's requests cost more, and the ratios say less"
+    )
     missed = 0
     for mine in ("fake", "fake, in files"):
         for other, goal in GOALS.items():

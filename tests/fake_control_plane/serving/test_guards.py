@@ -17,6 +17,7 @@ from fake_control_plane.serving.identifiers import OrgKeys
 from fake_control_plane.serving.parts import Saved, SavedOrg
 from fake_control_plane.serving.server import BEYOND_LOOPBACK, Settings
 from fake_control_plane.serving.service import Service
+from fake_control_plane.serving.standing import Standing
 
 DEVICE = "worker:dev:queue:01"
 
@@ -29,6 +30,10 @@ class Time:
 
     def __call__(self) -> float:
         return self.now
+
+
+def fast_path(service: Service, key: str, device: str) -> object:
+    return service.validate(Standing(key, device))
 
 
 def asking(key: str, path: str, method: str = "POST", device: str = DEVICE) -> Request:
@@ -53,11 +58,17 @@ def test_when_it_has_expired_every_call_is_denied_for_good() -> None:
     time.now = 1059.9
     assert service.guards.remaining == pytest.approx(0.1)
     service.clear_faults()
-    assert service.validate(org.key, DEVICE, 0.0) is not None
+    standing = Standing(org.key, DEVICE)
+    assert service.validate(standing) is not None
+    assert service.validate(standing) is not None
     rule = service.add_fault("late-allow")
     time.now = 1060.0
     service.move_clock(-1e6)  # the clock that can be moved is another
-    assert service.validate(org.key, DEVICE, 0.0) is None  # the fast path takes nothing any more
+    service.remove_fault(rule.id)
+    assert service.validate(standing) is None  # the fast path takes nothing any more
+    assert fast_path(service, org.key, DEVICE) is None
+    rule = service.add_fault("late-allow")
+    assert service.validate(standing) is None
     status, body = answer(service, asking(org.key, validate))
     assert (status, body["allowed"], body["code"]) == (200, False, EXPIRED)
     assert len(body["request_id"]) == 36
@@ -97,7 +108,7 @@ def test_only_keys_that_it_minted_itself_are_accepted() -> None:
     service.register(org.id, [DEVICE])
     assert org.key.startswith("org_fake_")
     for stranger in ("org_0123456789abcdef", OrgKeys()(), org.key + "x", org.key.upper(), ""):
-        assert service.validate(stranger, DEVICE, 0.0) is None
+        assert fast_path(service, stranger, DEVICE) is None
         assert answer(service, asking(stranger, "/api/v1/devices/validate"))[0] == 401
     rotated = service.rotate(org.id)
     assert answer(service, asking(org.key, "/api/v1/devices/validate"))[0] == 401
@@ -157,7 +168,7 @@ def test_a_device_of_production_is_refused_and_told_why(device: str, operation: 
     assert (status, body["status"], body["error"]) == (422, "error", "production_device")
     assert "--allow-prod" in body["message"]
     assert "allowed" not in body
-    assert service.validate(org.key, device, 0.0) is None
+    assert fast_path(service, org.key, device) is None
     assert service.fault(rule.id)["seen"] == 0
     with pytest.raises(ValueError, match="--allow-prod"):
         service.register(org.id, ["fine", device])
@@ -168,6 +179,6 @@ def test_a_device_of_production_where_it_is_allowed() -> None:
     service = Service(guards=Guards(allow_prod=True))
     org = service.add_org()
     assert service.register(org.id, PRODUCTION) == PRODUCTION
-    decided = service.validate(org.key, PRODUCTION[0], 0.0)
+    decided = fast_path(service, org.key, PRODUCTION[0])
     assert isinstance(decided, tuple)
     assert decided[0] == "allow"

@@ -3,10 +3,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
+from fake_control_plane.serving.entries import Decided, Round, Verdict
 from fake_control_plane.serving.journal import Entry, Journal, Row, render
+from fake_control_plane.serving.journal_file import JournalFile
 
 
 def record(journal: Journal, device: str | None = "worker:dev:queue:01", **fields: object) -> int:
@@ -101,11 +106,94 @@ def test_a_line_is_the_entry_as_json(row: Row) -> None:
 
 
 def test_everything_that_is_recorded_is_counted() -> None:
-    counted: list[Row] = []
-    journal = Journal(counted=counted.append)
+    counted: list[Row | Decided] = []
+
+    class Counting:
+        def count(self, row: Row) -> None:
+            counted.append(row)
+
+        def count_decided(self, rows: Sequence[Decided], waited: float) -> None:
+            assert waited > 0
+            counted.extend(rows)
+
+    journal = Journal(counts=Counting())
     record(journal)
     record(journal, rule="fault-1")
-    assert [row[9] for row in counted] == [None, "fault-1"]
+    rows = decide(journal, 3)
+    journal.settle()
+    assert [row[9] for row in counted[:2] if len(row) != 4] == [None, "fault-1"]
+    assert counted[2:] == rows
+
+
+# -- validates that were decided -----------------------------------------------------------------------------------------
+
+
+def decide(journal: Journal, number: int, device: str = "a") -> list[Decided]:
+    """So many in one round."""
+    verdict = Verdict("org-1", "device-revoked", 'NO "MORE"')
+    rows: list[Decided] = []
+    for each in range(number):
+        journal.round = journal.round or Round(at=1e9 + 1 / 3, began=time.monotonic() - 1)
+        rows.append((verdict, device, f"id-{each}", journal.round))
+        journal.decided(rows[-1])
+    return rows
+
+
+def test_whoever_looks_sees_what_was_decided_in_this_round() -> None:
+    looks: list[Callable[[Journal], int]] = [
+        lambda journal: journal.last,
+        lambda journal: journal.recorded,
+        lambda journal: len(journal.since(0).entries),
+        lambda journal: len(list(journal.walk(0))),
+        lambda journal: journal.follow().after,
+        lambda journal: record(journal) - 1,
+    ]
+    for look in looks:
+        journal = Journal()
+        decide(journal, 3)
+        assert look(journal) == 3
+        assert journal.round is None
+        assert [entry.request_id for entry in journal.since(0, limit=3).entries] == ["id-0", "id-1", "id-2"]
+        assert all((entry.waited or 0) >= 1 for entry in journal.since(0, limit=3).entries)
+
+
+@pytest.mark.parametrize("before", range(5))
+def test_the_memory_of_rounds_is_bounded_wherever_the_ring_begins(before: int) -> None:
+    for decided in range(12):
+        journal = Journal(capacity=5)
+        for _ in range(before):
+            record(journal)
+        decide(journal, decided)
+        last = before + decided
+        assert (journal.last, journal.dropped) == (last, max(0, last - 5))
+        expected = [f"id-{each}" if each >= 0 else None for each in range(-before, decided)][-5:]
+        assert [entry.request_id for entry in journal.since(0).entries] == expected
+
+
+@pytest.mark.parametrize("device", ["worker:dev:queue:01", 'a"b\\c\n\u2028é😀', "org_live_12345678"])
+def test_a_line_of_a_round_is_the_entry_as_json(device: str, tmp_path: Path) -> None:
+    file = JournalFile(tmp_path / "journal")
+    journal = Journal(file=file)
+    record(journal)
+    decide(journal, 2, device)
+    journal.flush()
+    found = [json.loads(line) for line in file.path.read_text(encoding="ascii").splitlines()]
+    assert found == [entry.to_json() for entry in journal.since(0).entries]
+    assert [value["number"] for value in found] == [1, 2, 3]
+    assert "12345678" not in str(found)
+    journal.close()
+
+
+def test_a_follower_is_woken_by_the_end_of_a_round() -> None:
+    async def follow() -> None:
+        journal = Journal()
+        waiting = asyncio.create_task(journal.follow().next())
+        await asyncio.sleep(0)
+        decide(journal, 2)
+        journal.flush()
+        assert [entry.number for entry in (await waiting).entries] == [1, 2]
+
+    asyncio.run(follow())
 
 
 # -- following -----------------------------------------------------------------------------------------------------------

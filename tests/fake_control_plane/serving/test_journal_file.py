@@ -11,6 +11,8 @@ import pytest
 from fake_control_plane.serving import journal_file
 from fake_control_plane.serving.journal import Journal
 from fake_control_plane.serving.journal_file import JournalFile
+from fake_control_plane.serving.service import Service
+from tests.fake_control_plane.serving.ports import Loop, on_both_loops, run, serving
 from tests.fake_control_plane.serving.servers import disk_of
 
 
@@ -129,3 +131,27 @@ def test_a_device_that_takes_nothing(tmp_path: Path) -> None:
     journal.flush()
     assert "No space left on device" in (journal.problem or "")
     journal.close()
+
+
+@on_both_loops
+def test_an_answer_leaves_when_its_call_is_in_the_file(loop: Loop, tmp_path: Path) -> None:
+    """Validates of one round, with other calls among them, and more of them than the memory keeps."""
+    path = tmp_path / "journal.jsonl"
+    operations = ["validate", "validate", "register", "validate", "revoke", "validate"] * 10
+
+    async def test() -> None:
+        service = Service(journal=Journal(capacity=8, file=JournalFile(path)))
+        async with serving(service=service) as running:
+            client = await running.connect()
+            client.send(*(client.post(operation, "allowed") for operation in operations))
+            for number in range(len(operations)):
+                await client.response()
+                assert len([line for line in lines(path) if line["kind"] == "call"]) > number
+            last = await client.ask(client.post("validate", "allowed"))
+            assert lines(path)[-1]["request_id"] == last.json["request_id"]
+        service.close()
+
+    run(loop, test())
+    written = lines(path)
+    assert [line["number"] for line in written] == list(range(1, len(written) + 1))
+    assert [line["operation"] for line in written if line["kind"] == "call"] == [*operations, "validate"]

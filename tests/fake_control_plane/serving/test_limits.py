@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
+import socket
+import time
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from fake_control_plane.serving.data_port import DataPort
+from fake_control_plane.serving.fast_path import FastPath
 from fake_control_plane.serving.limits import Limits
-from tests.fake_control_plane.serving.ports import Loop, on_both_loops, run, serving
+from tests.fake_control_plane.serving.ports import PATIENCE, Loop, on_both_loops, run, serving
 
 NEVER = 1000.0
 
@@ -154,5 +161,109 @@ def test_closing_ends_what_is_quiet_and_lets_a_fault_be_delivered(loop: Loop) ->
             await closing
             assert await quiet.rest() == b""
             assert running.port.connections == 0
+
+    run(loop, test())
+
+
+@on_both_loops
+def test_closing_lets_a_client_take_every_answer_that_was_journaled(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause = FastPath.pause_writing
+
+    async def test() -> None:
+        full = asyncio.Event()
+
+        def paused(connection: FastPath) -> None:
+            pause(connection)
+            full.set()
+
+        monkeypatch.setattr(FastPath, "pause_writing", paused)
+        async with serving(devices=tuple(f"device-{number}" for number in range(1000))) as running:
+            client = await running.connect()
+            first = await client.ask(client.get("devices/list"))
+            client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            client.send(client.get("devices/list") * 400)  # more than two sockets hold
+            await full.wait()
+            closing = asyncio.create_task(running.port.close(within=PATIENCE))
+            await asyncio.sleep(0)
+            client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+            rest = await client.rest()
+            await closing
+            assert rest.count(first.body) == rest.count(b"HTTP/1.1 ") == len(running.calls()) - 1
+            assert running.port.connections == 0
+
+    run(loop, test())
+
+
+@on_both_loops
+def test_without_a_descriptor_left_it_rests_and_goes_on_when_there_is_one(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+    take_some = DataPort._take_some
+
+    def counted(port: DataPort, listening: socket.socket) -> None:
+        nonlocal tries
+        tries += 1
+        take_some(port, listening)
+
+    monkeypatch.setattr(DataPort, "_take_some", counted)
+
+    async def test() -> None:
+        async with serving() as running:
+            client = await running.connect()
+            assert (await client.ask(client.post("validate", "allowed"))).status == 200
+            with socket.socket() as waiting:
+                soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+                before = tries
+                try:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))  # each open file is one too many
+                    waiting.connect(running.port.address)
+                    assert await client.rest() == b""  # the one that was quiet longest makes room
+                    for _ in range(100):
+                        await asyncio.sleep(0)
+                    assert 1 <= tries - before <= 20
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                reader, writer = await asyncio.open_connection(sock=waiting.dup())
+                writer.write(client.post("validate", "allowed"))
+                assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
+                writer.transport.abort()
+
+    run(loop, test())
+
+
+@on_both_loops
+def test_many_that_are_overdue_at_the_same_moment_do_not_keep_another_client_waiting(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave, in_this_turn, most = FastPath.leave, 0, 0
+
+    def another_turn() -> None:
+        nonlocal in_this_turn
+        in_this_turn = 0
+
+    def leaves_slowly(connection: FastPath) -> None:
+        nonlocal in_this_turn, most
+        if not in_this_turn:
+            asyncio.get_running_loop().call_soon(another_turn)
+        in_this_turn += 1
+        most = max(most, in_this_turn)
+        until = time.monotonic() + 0.001
+        while time.monotonic() < until:
+            pass
+        leave(connection)
+
+    monkeypatch.setattr(FastPath, "leave", leaves_slowly)
+
+    async def test() -> None:
+        async with serving(limits=limits(head=0.05)) as running:
+            clients = [await running.connect() for _ in range(50)]
+            for client in clients:
+                client.send(client.post("validate", "allowed")[:20])
+            for client in clients:
+                assert (await client.response()).status == 408
+        assert most <= 8, most
 
     run(loop, test())

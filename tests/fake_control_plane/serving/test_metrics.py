@@ -21,7 +21,7 @@ def samples(text: bytes) -> Samples:
 
 
 def journal_of(tally: Tally, capacity: int = 100) -> Journal:
-    return Journal(capacity=capacity, counted=tally.count)
+    return Journal(capacity=capacity, counts=tally)
 
 
 def test_calls_are_counted_by_what_they_got() -> None:

@@ -11,7 +11,7 @@ import pytest
 from fake_control_plane.answers import Answer
 from fake_control_plane.api import Request
 from fake_control_plane.faults.api import Receipt
-from fake_control_plane.org import Device
+from fake_control_plane.org import Device, Reason
 from fake_control_plane.serving import service as module
 from fake_control_plane.serving.journal import Entry
 from fake_control_plane.serving.parts import Saved, SavedOrg, Setting
@@ -24,6 +24,7 @@ from fake_control_plane.serving.service import (
     UnknownOrg,
     UnknownRule,
 )
+from fake_control_plane.serving.standing import Standing
 
 
 class Memory:
@@ -82,6 +83,13 @@ def call(service: Service, request: Request, receipt: Receipt | None = None) -> 
     return served
 
 
+def fast_path(service: Service, key: str, device: str) -> tuple[Reason, str] | Served | None:
+    """A round of one validate."""
+    decided = service.validate(Standing(key, device))
+    service.flush()
+    return decided
+
+
 def entries(service: Service) -> list[Entry]:
     return list(service.journal.since(0).entries)
 
@@ -110,7 +118,7 @@ def test_the_fast_path_says_and_journals_what_the_long_way_does() -> None:
             for service in services:
                 switch(service)
             for device in ("kept", "revoked", "stranger"):
-                decided = fast.validate(keys[0], device, 0.0)
+                decided = fast_path(fast, keys[0], device)
                 assert isinstance(decided, tuple)
                 served = call(long, post(keys[1], "validate", device))
                 assert fast.dialect.decision(decided[0], request_id=decided[1]) == served.answer
@@ -154,6 +162,48 @@ def test_an_entry_says_what_the_client_really_got() -> None:
     assert org.key not in repr(entries(service))
 
 
+def test_what_stands_is_looked_up_again_when_a_key_or_a_rule_changes() -> None:
+    service = Service()
+    org = service.add_org()
+    service.register(org.id, ["a"])
+    standing = Standing(org.key, "a")
+
+    def found() -> str:
+        service.flush()
+        decided = service.validate(standing)
+        return decided[0] if isinstance(decided, tuple) else "long way" if decided is None else f"{decided.rule}"
+
+    assert [found(), found()] == ["allow", "allow"]
+    service.add_fault("status=503 operation=validate device=another nth=1")
+    assert [found(), found()] == ["allow", "allow"]
+    service.add_fault("status=503 operation=validate device=a nth=3")
+    assert [found(), found(), found(), found()] == ["allow", "allow", "fault-2", "allow"]
+    assert [service.fault(f"fault-{number}")["seen"] for number in (1, 2)] == [0, 4]
+    service.clear_faults()
+    assert [found(), found()] == ["allow", "allow"]
+    service.revoke(org.id, ["a"])
+    assert [found(), found()] == ["device-revoked", "device-revoked"]
+    service.remove(org.id, ["a"])
+    assert found() == "device-not-registered"
+    service.register(org.id, ["a"])
+    assert [found(), found()] == ["allow", "allow"]
+    assert service.device(org.id, "a").calls == 2
+    key = service.rotate(org.id)
+    assert [found(), found()] == ["long way", "long way"]
+    standing.key = key
+    assert [found(), found()] == ["allow", "allow"]
+
+
+def test_codes_that_change_are_journaled_from_the_next_validate_on() -> None:
+    service = Service()
+    org = service.add_org()
+    for code in ("FIRST", "SECOND"):
+        service.set_codes({"device-not-registered": code})
+        for _ in range(2):
+            fast_path(service, org.key, "a")
+    assert [entry.code for entry in entries(service) if entry.kind == "call"] == ["FIRST", "FIRST", "SECOND", "SECOND"]
+
+
 def test_the_truths_that_were_given_before_are_handed_to_a_fault_that_asks() -> None:
     """Those of this device and operation, whichever path gave them."""
     service = Service()
@@ -166,13 +216,13 @@ def test_the_truths_that_were_given_before_are_handed_to_a_fault_that_asks() -> 
         if turn % 2:
             given.append(call(service, post(org.key, "validate", "a")).answer)
         else:
-            decided = service.validate(org.key, "a", 0.0)
+            decided = fast_path(service, org.key, "a")
             assert isinstance(decided, tuple)
             given.append(service.dialect.decision(decided[0], request_id=decided[1]))
-        service.validate(org.key, "b", 0.0)
+        fast_path(service, org.key, "b")
         call(service, post(org.key, "register", "a"))
     service.add_fault("stale=3 operation=validate")
-    served = service.validate(org.key, "a", 0.0)
+    served = fast_path(service, org.key, "a")
     assert isinstance(served, Served)
     assert list(served.earlier) == given[-3:]
     assert [answer.decision for answer in served.earlier] == ["allow", "deny", "deny"]
@@ -279,9 +329,9 @@ def test_a_device_of_which_nothing_is_known_leaves_nothing_behind() -> None:
     service = Service()
     org = service.add_org()
     for number in range(100):
-        service.validate(org.key, f"stranger-{number}", 0.0)
+        fast_path(service, org.key, f"stranger-{number}")
     service.register(org.id, ["a"])
-    service.validate(org.key, "a", 0.0)
+    fast_path(service, org.key, "a")
     assert (service.device(org.id, "a").calls, service.device(org.id, "a").last) == (1, "allow")
     service.remove(org.id, ["a"])
     assert service._orgs.find(org.id).seen == {}
@@ -300,7 +350,7 @@ def test_a_seed_repeats_keys_and_ids_and_goes_on_behind_those_that_were_given() 
     first, second, other = Service(seed=1), Service(seed=1), Service(seed=2)
     orgs = [service.add_org() for service in (first, second, other)]
     assert orgs[0] == orgs[1] != orgs[2]
-    assert first.validate(orgs[0].key, "a", 0.0) == second.validate(orgs[1].key, "a", 0.0)
+    assert fast_path(first, orgs[0].key, "a") == fast_path(second, orgs[1].key, "a")
     third = first.rotate("org-1"), first.add_org().key
     store = Memory()
     store.saved = Saved(settings={"minted": 2})

@@ -13,9 +13,9 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from select import select
 from typing import Any
@@ -126,34 +126,42 @@ class Besieged:
         files = (Path(f"/proc/{self.pid}/schedstat"), Path("/proc/thread-self/schedstat"))
         return sum(int(file.read_text(encoding="ascii").split()[1]) for file in files) / 1e9
 
+    def calm(self, seconds: float) -> Endured:
+        """No attack, for so many seconds: what the others are to be compared with."""
+        return self._ask("calm", seconds, lambda until: select([], [], [], until))
+
     def endure(self, attack: str, *, connections: int, seconds: float, seed: int) -> Endured:
         """One attack, for so many seconds after it has its full strength."""
         order = Order(
             attack=attack, port=self.port, tls=self.tls is not None, key=self.key, connections=connections, seed=seed
         )
         with _attacking(order) as attacker:
-            said = attacker.readline(PATIENCE)
+            said = attacker.readline(2 * PATIENCE)
             assert said == {"under_way": True}, said
-            asked: list[float] = []
-            clock: list[float] = []
-            memory = descriptors = 0
-            due = time.perf_counter()
-            number = look = 0
-            while number < seconds / PERIOD:
-                due = max(due + PERIOD, time.perf_counter())
-                attacker.watch(max(0.0, due - time.perf_counter()))
-                before, began = self.unscheduled(), time.perf_counter()
-                waited = self.caller.ask(anew=number % FRESH == 0) - began
-                without = max(0.0, waited - (self.unscheduled() - before))
-                # Who would have asked meanwhile would have had the answer no sooner.
-                clock += [waited - late * PERIOD for late in range(1 + int(waited / PERIOD))]
-                asked += [without - late * PERIOD for late in range(1 + int(without / PERIOD))]
-                if number >= look:
-                    look = number + 20
-                    memory = max(memory, self.memory())
-                    descriptors = max(descriptors, self.descriptors())
-                number += 1 + int(waited / PERIOD)
-            counts = attacker.end()
+            endured = self._ask(attack, seconds, attacker.watch)
+            return replace(endured, counts=attacker.end())
+
+    def _ask(self, attack: str, seconds: float, watch: Callable[[float], object]) -> Endured:
+        """Ask all the time. ``watch`` waits for so many seconds between two requests."""
+        asked: list[float] = []
+        clock: list[float] = []
+        memory = descriptors = 0
+        due = time.perf_counter()
+        number = look = 0
+        while number < seconds / PERIOD:
+            due = max(due + PERIOD, time.perf_counter())
+            watch(max(0.0, due - time.perf_counter()))
+            before, began = self.unscheduled(), time.perf_counter()
+            waited = self.caller.ask(anew=number % FRESH == 0) - began
+            without = max(0.0, waited - (self.unscheduled() - before))
+            # Who would have asked meanwhile would have had the answer no sooner.
+            clock += [waited - late * PERIOD for late in range(1 + int(waited / PERIOD))]
+            asked += [without - late * PERIOD for late in range(1 + int(without / PERIOD))]
+            if number >= look:
+                look = number + 20
+                memory = max(memory, self.memory())
+                descriptors = max(descriptors, self.descriptors())
+            number += 1 + int(waited / PERIOD)
         return Endured(
             attack=attack,
             waited=_percentile(asked, 0.99),
@@ -162,7 +170,6 @@ class Besieged:
             by_the_clock=_percentile(clock, 0.99),
             memory=memory,
             descriptors=descriptors,
-            counts=counts,
         )
 
     def recover(self, within: float = 30.0) -> int:
