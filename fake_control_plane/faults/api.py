@@ -23,7 +23,8 @@ class Receipt:
 
     ``answer`` is what the client got as one whole HTTP response (status and body as sent), or None. ``ending`` is
     ``answered`` only then: ``reset`` and ``cut-off`` are ours, ``gave-up`` is the client's. ``waited`` is in target seconds,
-    from the complete request to the ending; ``silent`` likewise, since the last byte of a body that had begun to drip. ``by``: who did it, this package or a proxy in front of it.
+    from the complete request to the ending; ``silent`` likewise, from the last byte of a body that had begun to drip. ``by``:
+    who did it, this package or a proxy in front of it.
     """
 
     delivered: bool

@@ -2,7 +2,8 @@
 
 A target waits for time alone when nothing was heard of it for a moment, the harness owes it nothing but what a fault withholds, and all its
 processes sleep. The rate then climbs: from ``FIRST``, towards ``SHARE`` for each target second waited so far. So a wait that ends late
-by a slice of the library (10 ms of real time, dilation.h) is late by a small share of what was waited for. The library itself sets the rate
+by a slice of the library (10 ms of real time, dilation.h) is late by a small share of what was waited for; nor is it so high that what
+the harness itself is to do next would be late (``TargetTime.at_most``). The library itself sets the rate
 to 1 at the moment one of the target's waits ends (``TargetTime.slowed``); what the gateway hears does so here.
 """
 
@@ -69,7 +70,7 @@ class Pace:
         """Until the target is heard of, or one of its waits has ended."""
         rate = min(FIRST, self._highest)
         while True:
-            self._time.set_rate(rate)
+            self._time.set_rate(min(rate, self._time.at_most))
             if await self._hears_within(STEP) or self._time.slowed:
                 return
             rate = min(self._highest, max(rate, min(CLIMB * rate, SHARE * (self._time.now() - self._since))))

@@ -40,6 +40,17 @@ class PlannedRun:
         """Whether the run does anything to the target that a fault-free run does not."""
         return bool(self.steps)
 
+    @property
+    def outlasts(self) -> float:
+        """Target seconds by which a fault may leave the target waiting beyond the 60 s in which a client has to give up."""
+        lasting = (
+            faults.make(name, parameters or {}).lasts
+            for step in self.steps
+            if step.do.kind == "fault"
+            for name, parameters in step.do.argument.items()
+        )
+        return max(0.0, max(lasting, default=0.0) - 60.0)
+
 
 def baseline_runs(target: Target, scenario: Scenario) -> tuple[PlannedRun, ...]:
     """The fault-free runs of a target."""

@@ -6,20 +6,31 @@ Whatever waits on behalf of a run waits here. How fast time goes is ``engine/pac
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import ClassVar
 
 from machineid_conformance.dilation.page import Page
+
+LEAST_LATE = 0.01
+"""Real seconds by which the engine is taken to be late with what it waits for; more where it was later than that."""
+FORGETS = 0.9
+"""How much of a lateness still counts at the next wait."""
 
 
 class TargetTime:
     """Real time, until ``follow``."""
 
+    late: ClassVar[float] = LEAST_LATE
+    """Real seconds by which the engine's loop was late lately: that of all runs."""
+
     def __init__(self) -> None:
         self._page: Page | None = None
         self._began = 0.0
         self._limits: set[_Limit] = set()
+        self._due = list[float]()  # what the harness itself waits for, on the page's clock
         self.fastest = 1.0
         """The highest rate that there was, in target seconds a real second."""
         self.begin()
@@ -59,10 +70,26 @@ class TargetTime:
 
     async def pause(self, seconds: float) -> None:
         """Let target seconds pass. The one place where the engine waits for time: a scenario asked for it."""
-        if self._page is None:
+        page = self._page
+        if page is None:
             await asyncio.sleep(seconds)
-        else:
-            await self._page.wait_until(self._page.elapsed() + seconds)
+            return
+        due = page.elapsed() + seconds
+        self._due.append(due)
+        try:
+            await page.wait_until(due)
+            late = (page.elapsed() - due) / page.rate_now
+            TargetTime.late = max(LEAST_LATE, late, FORGETS * TargetTime.late)
+        finally:
+            self._due.remove(due)
+
+    @property
+    def at_most(self) -> float:
+        """The rate at which what the harness waits for itself, a drip's next byte, would still come in time on a machine that is as late as
+        this one was lately.
+        """
+        left = min(self._due, default=math.inf) - self._elapsed()
+        return max(1.0, left / (2 * TargetTime.late))
 
     @asynccontextmanager
     async def limit(self, seconds: float) -> AsyncIterator[None]:

@@ -71,7 +71,14 @@ PLAIN = (
     "truncated=length",
     "truncated=json",
 )
-TLS = ("certificate=untrusted", "certificate=expired", "certificate=wrong-name", "handshake-cut", "handshake-hang", "handshake-hang=0.2")
+TLS = (
+    "certificate=untrusted",
+    "certificate=expired",
+    "certificate=wrong-name",
+    "handshake-cut",
+    "handshake-hang",
+    "handshake-hang=0.2",
+)
 NOT_ON_A_LOOPBACK = {"no-name": "the name of a loopback address needs no resolver"}
 
 Outcome = tuple[object, ...]
