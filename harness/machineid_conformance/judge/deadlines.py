@@ -230,13 +230,14 @@ def _parts(drip: Wait, read: Deadline | None) -> Iterable[Wait]:
         if silent > A_SILENCE:
             yield silence
         return
-    known = None if read is None else read.seconds
-    close = 0.0 if known is None else max(LEAST, SHARE * known) + drip.error
-    by_silence = known is not None and abs(silent - known) <= close
-    whole = known is None or not by_silence or abs(drip.seconds - known) < abs(silent - known)
-    if by_silence and drip.seconds - silent < close:
+    if read is None or read.seconds is None:
+        yield drip
         return
-    if whole:
+    off = LEAST + drip.error + read.error
+    if drip.seconds - silent < off:
+        return
+    by_request, by_byte = abs(drip.seconds - read.seconds), abs(silent - read.seconds)
+    if by_request <= by_byte or by_byte > off:
         yield drip
     else:
         yield silence

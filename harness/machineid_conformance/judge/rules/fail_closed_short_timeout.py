@@ -5,6 +5,7 @@ from __future__ import annotations
 from machineid_conformance.judge.api import Case, Finding, Observation, Rule
 from machineid_conformance.judge.rules.fail_closed_evidence import delivered, gave_up, not_delivered, struck, waited
 from machineid_conformance.judge.support import finding, judged, uncounted
+from machineid_conformance.judge.view import Validate
 
 FAULTS = frozenset({"hang", "handshake-hang", "latency", "slow-body"})
 LIMIT = 3.0
@@ -36,7 +37,7 @@ class ShortTimeout(Rule):
             call: fault
             for fault in faults
             for call in struck(case, (fault,))
-            if gave_up(case, call) or waited(case, call) > (LIMIT if call.outcome == "failure" else LIMIT + MARGIN)
+            if gave_up(case, call) or _outwaited(case, call)
         }
         if not calls:
             return uncounted(f"no validate was left without an answer for {LIMIT:g} s or until the client gave up")
@@ -63,6 +64,13 @@ class ShortTimeout(Rule):
                     )
                 )
         return judged(findings, notes=notes)
+
+
+def _outwaited(case: Case, call: Validate) -> bool:
+    """The harness ended the call, or answered it, and not before the client's time was over."""
+    if call.outcome == "failure":
+        return call.how == "cut-off" and waited(case, call) > LIMIT
+    return call.ended is not None and waited(case, call) > LIMIT + MARGIN
 
 
 RULES: tuple[Rule, ...] = (ShortTimeout(),)
