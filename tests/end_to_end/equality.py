@@ -112,7 +112,7 @@ class Normaliser:
         return {
             key: self.value(item)
             for key, item in event.items()
-            if key not in ("seq", "at", "waited", "since", "seconds")
+            if key not in ("seq", "at", "waited", "silent", "since", "seconds")
         }
 
 

@@ -78,7 +78,7 @@ async def ask(session, operation):
         print(repr(error))
 
 async def main():
-    async with aiohttp.ClientSession(trust_env=True) as session:  # its default: ClientTimeout(total=300)
+    async with aiohttp.ClientSession(trust_env=True) as session:  # its default: total=300, sock_connect=30
         if not await ask(session, "register"):
             sys.exit(1)
         for _ in range(2):
@@ -195,7 +195,7 @@ CLIENTS = (
         program=AIOHTTP,
         seconds=300,
         phase="total",
-        setting="a deadline of 300 s for the whole call",
+        setting="a deadline of 300 s for the whole call; 30 s to connect",  # sock_connect of its default
     ),
     Client(
         name="node",

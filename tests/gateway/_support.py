@@ -182,6 +182,10 @@ class RecordingDirector:
         self._changes_now()
 
     @contextlib.contextmanager
+    def shaking_hands(self) -> Iterator[None]:
+        yield
+
+    @contextlib.contextmanager
     def withholding(self) -> Iterator[None]:
         self.withheld += 1
         self._changes_now()

@@ -94,6 +94,7 @@ class Progress:
     last_activity: float = 0.0
     open_calls: int = 0
     open_effects: int = 0
+    handshakes: int = 0  # that the harness has not ended yet
     withheld: int = 0  # of the open calls: those that a fault has taken over, and that may last
     validates: int = 0
     effects: int = 0
@@ -106,7 +107,7 @@ class Progress:
     @property
     def owes(self) -> bool:
         """Whether the target waits for something that the harness is about to give."""
-        return self.open_calls > self.withheld or self.open_effects > 0
+        return self.open_calls > self.withheld or self.open_effects > 0 or self.handshakes > 0
 
     def restarted(self, now: float) -> None:
         """The target was started again: what it was refused before no longer says anything."""
@@ -215,6 +216,15 @@ class RunDirector:
         self._struck(
             fault, instance=instance, connection=connection, evidence=evidence, how=ending, waited=_rounded(waited)
         )
+
+    @contextmanager
+    def shaking_hands(self) -> Iterator[None]:
+        self.progress.handshakes += 1
+        try:
+            yield
+        finally:
+            self.progress.handshakes -= 1
+            self.heard()
 
     @contextmanager
     def withholding(self) -> Iterator[None]:

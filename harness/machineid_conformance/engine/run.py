@@ -286,9 +286,10 @@ class Run:
         try:
             for instance in self.instances:
                 found = await instance.world.asleep()
-                if found.outside and self.outside is None:
-                    self.outside = found.outside[0]
-                if found.outside or not found.asleep:
+                if not found.asleep:
+                    return False  # who has just been executed has not come to load the library yet
+                if found.outside:
+                    self.outside = self.outside or found.outside[0]
                     return False
         except IsolationError:
             return False  # its supervisor has ended

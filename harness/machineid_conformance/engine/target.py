@@ -204,6 +204,8 @@ class TargetSession:
             doubt, fast = self._doubt(judged), judged.ran.speed > 1
             if doubt is None or doubt.kind in self.confirmed or not (fast or self.pressure[plan.id] >= pressure.BUSY):
                 break
+            if plan.outlasts and self.real_time is not None:
+                break  # it would last for minutes
             async with self.repeating:  # one at a time: what one confirms spares the others
                 if doubt.kind in self.confirmed:
                     break

@@ -65,6 +65,9 @@ class Director(Protocol):
         left waiting, who ended that, after how many target seconds.
         """
 
+    def shaking_hands(self) -> AbstractContextManager[None]:
+        """Meanwhile a client waits for the harness's part of a TLS handshake: target time is real time."""
+
     def withholding(self) -> AbstractContextManager[None]:
         """Meanwhile a target waits, on a connection without a request, for what a fault withholds: it is not idle."""
 

@@ -187,7 +187,8 @@ class Connection:
                 self._flawed = fault
                 site.refusals[wire] = asyncio.Event()
             if self._flawed is None:
-                await wire.start_tls(site.authority.context_for(name))
+                with site.director.shaking_hands():
+                    await wire.start_tls(site.authority.context_for(name))
             elif self._flawed.certificate == "cut":
                 wire.half_close()
                 await self._refused_certificate(
