@@ -14,6 +14,8 @@ from tests.end_to_end.support import Judged, judge
 
 URL = "https://machineid.io/api/v1/devices/"
 WORK = "https://api.example/charge"
+WARM_UP = "https://telemetry.example/started"
+"""Asked first, without a deadline, by runtimes whose first request loads half of them: that is not what is measured here."""
 
 LOOP = """
 for _ in range(2):
@@ -105,6 +107,7 @@ async function ask(operation) {{
   }}
 }}
 
+await (await fetch("{WARM_UP}")).text();
 await ask("register");
 for (let n = 0; n < 2; n++) {{
   if ((await ask("validate")).allowed !== true) process.exit(1);
@@ -144,6 +147,7 @@ public class Client {{
 
   public static void main(String[] arguments) throws Exception {{
     try {{
+      CLIENT.send(HttpRequest.newBuilder(URI.create("{WARM_UP}")).build(), HttpResponse.BodyHandlers.ofString());
       ask("register");
       for (int n = 0; n < 2; n++) {{
         if (!ask("validate").replace(" ", "").contains("\\"allowed\\":true")) System.exit(1);
@@ -242,6 +246,10 @@ command = {list(client.command)!r}
 device = "worker:dev:{client.name}:01"
 profile = "low"
 horizon = 2
+
+[[targets.{client.name}.effects]]
+match = {{ host = "telemetry.example" }}
+role = "ignore"
 """
         for client in clients
     ]

@@ -23,13 +23,17 @@ STEP = 0.015
 """Real seconds between two looks at a target that waits: longer than a slice, so that each wait has seen a rate before the next one."""
 FIRST = 20.0
 SHARE = 10.0
+FIRST_MEASURED, SHARE_MEASURED = 5.0, 3.0
+"""Likewise, where a wait of the target is what is measured: late by a slice at the first rate, or by 3 % of what was waited for."""
 CLIMB = 1.5
 AUTO = 1000.0
 """The highest rate of ``speed = "auto"``."""
 
 
 class Pace:
-    """``owes``: whether the target waits for the harness. ``asleep``: whether all its processes sleep, in the library's time."""
+    """``owes``: whether the target waits for the harness. ``asleep``: whether all its processes sleep, in the library's time. ``measured``:
+    its waits are measured.
+    """
 
     def __init__(
         self,
@@ -38,7 +42,9 @@ class Pace:
         highest: float,
         owes: Callable[[], bool],
         asleep: Callable[[], Awaitable[bool]],
+        measured: bool = False,
     ) -> None:
+        self._first, self._share = (FIRST_MEASURED, SHARE_MEASURED) if measured else (FIRST, SHARE)
         self._time = time
         self._highest = highest
         self._owes = owes
@@ -68,12 +74,12 @@ class Pace:
 
     async def _climb(self) -> None:
         """Until the target is heard of, or one of its waits has ended."""
-        rate = min(FIRST, self._highest)
+        rate = min(self._first, self._highest)
         while True:
             self._time.set_rate(min(rate, self._time.at_most))
             if await self._hears_within(STEP) or self._time.slowed:
                 return
-            rate = min(self._highest, max(rate, min(CLIMB * rate, SHARE * (self._time.now() - self._since))))
+            rate = min(self._highest, max(rate, min(CLIMB * rate, self._share * (self._time.now() - self._since))))
 
     async def _hears_within(self, seconds: float) -> bool:
         self._heard.clear()

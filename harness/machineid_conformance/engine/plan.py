@@ -41,15 +41,20 @@ class PlannedRun:
         return bool(self.steps)
 
     @property
-    def outlasts(self) -> float:
-        """Target seconds by which a fault may leave the target waiting beyond the 60 s in which a client has to give up."""
-        lasting = (
-            faults.make(name, parameters or {}).lasts
+    def withholds(self) -> float:
+        """Target seconds for which a fault may leave the target waiting for an answer, or for a handshake."""
+        made = (
+            faults.make(name, parameters or {})
             for step in self.steps
             if step.do.kind == "fault"
             for name, parameters in step.do.argument.items()
         )
-        return max(0.0, max(lasting, default=0.0) - 60.0)
+        return max((fault.lasts for fault in made), default=0.0)
+
+    @property
+    def outlasts(self) -> float:
+        """By how much that is more than the 60 s in which a client has to give up."""
+        return max(0.0, self.withholds - 60.0)
 
 
 def baseline_runs(target: Target, scenario: Scenario) -> tuple[PlannedRun, ...]:

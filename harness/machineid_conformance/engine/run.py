@@ -274,7 +274,13 @@ class Run:
         stack.callback(page.close)
         stack.callback(self.time.follow, None)
         stack.callback(library.path.unlink)
-        pace = Pace(self.time, highest=self.speed, owes=lambda: self.director.progress.owes, asleep=self._asleep)
+        pace = Pace(
+            self.time,
+            highest=self.speed,
+            owes=lambda: self.director.progress.owes,
+            asleep=self._asleep,
+            measured=self.plan.withholds > 0,
+        )
         self.director.heard = pace.heard
         following = asyncio.create_task(pace.follow())
         self._tasks.append(following)
