@@ -77,13 +77,25 @@ def test_a_hang_measures_the_wait_for_an_answer() -> None:
     }
 
 
-def test_nobody_is_early_and_the_error_is_not_less_than_what_runs_differ_by() -> None:
+def test_the_median_counts_and_the_error_is_not_less_than_what_runs_differ_by() -> None:
     (one,) = deadlines.of([hang(2.0), hang(2.1), hang(2.9)])
-    assert (one.seconds, one.error, len(one.runs)) == (2.0, 0.9, 3)
+    assert (one.seconds, one.error, len(one.runs)) == (2.1, 0.8, 3)
     (fast,) = deadlines.of([hang(10.0, speed=100.0)])
     assert fast.error == pytest.approx(0.55)
     (real,) = deadlines.of([hang(10.0)])
     assert real.error == pytest.approx(0.05)
+
+
+def test_from_which_moment_a_client_counts_is_seen_where_connecting_took_long() -> None:
+    def after(connecting: float, waited: float) -> Case:
+        trace = Trace("fail-closed/one-policy", run=f"after/{connecting}", subject="validate", n=1).spawn()
+        trace.add(e.ConnectionOpened(connection=1, instance=1, host="machineid.io", port=443)).wait(connecting - 0.1)
+        return trace.fail("gave-up", fault="hang", waited=waited).exit(1).end().case()
+
+    whole_call = [after(0.2, 1.8), after(1.2, 0.8), after(0.4, 1.6)]
+    assert measured(*whole_call) == {("startup", "read"): pytest.approx(2.0)}
+    per_read = [after(0.2, 2.0), after(1.2, 2.0), after(0.4, 2.1)]
+    assert measured(*per_read) == {("startup", "read"): 2.0}
 
 
 def test_a_delay_brackets_it() -> None:

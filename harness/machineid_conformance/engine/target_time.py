@@ -16,15 +16,16 @@ from machineid_conformance.dilation.page import Page
 
 LEAST_LATE = 0.01
 """Real seconds by which the engine is taken to be late with what it waits for; more where it was later than that."""
-FORGETS = 0.9
-"""How much of a lateness still counts at the next wait."""
+FORGETS = 3.0
+"""Real seconds after which a lateness counts half."""
 
 
 class TargetTime:
     """Real time, until ``follow``."""
 
     late: ClassVar[float] = LEAST_LATE
-    """Real seconds by which the engine's loop was late lately: that of all runs."""
+    """Real seconds by which the engine's loop was late lately: that of all runs; and when that was said."""
+    late_at: ClassVar[float] = 0.0
 
     def __init__(self) -> None:
         self._page: Page | None = None
@@ -79,7 +80,9 @@ class TargetTime:
         try:
             await page.wait_until(due)
             late = (page.elapsed() - due) / page.rate_now
-            TargetTime.late = max(LEAST_LATE, late, FORGETS * TargetTime.late)
+            real = time.monotonic()
+            TargetTime.late = max(LEAST_LATE, late, TargetTime.late * 0.5 ** ((real - TargetTime.late_at) / FORGETS))
+            TargetTime.late_at = real
         finally:
             self._due.remove(due)
 

@@ -54,11 +54,12 @@ A_SILENCE = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Deadline:
-    """``boundary``: ``register``, or the kind of the validate. ``seconds`` in target seconds; None: no run saw the client give up, and it
-    waited for ``at_least`` so long. ``error``: by how much ``seconds`` may be off, which is never less
+    """``boundary``: ``register``, or the kind of the validate. ``seconds`` is the median of its runs, in target seconds; None: no run
+    saw the client give up, and it waited for ``at_least`` so long. ``error``: by how much ``seconds`` may be off, which is never less
     than what the runs differ by. ``runs`` are the ids of those that it was seen in.
 
-    ``read`` and ``silence`` are counted as a client counts that waits for the next byte, ``connect`` and ``total`` from the connection on.
+    ``read`` and ``silence`` are counted as a client counts that waits for the next byte (``read`` from the connection on, where the runs
+    show that the client does), ``connect`` and ``total`` from the connection on.
     """
 
     boundary: str
@@ -236,7 +237,8 @@ def _parts(drip: Wait, read: Deadline | None) -> Iterable[Wait]:
     off = LEAST + drip.error + read.error
     if drip.seconds - silent < off:
         return
-    by_request, by_byte = abs(drip.seconds - read.seconds), abs(silent - read.seconds)
+    by_request = min(abs(drip.seconds + connecting - read.seconds) for connecting in (0.0, drip.connecting))
+    by_byte = abs(silent - read.seconds)
     if by_request <= by_byte or by_byte > off:
         yield drip
     else:
@@ -258,11 +260,15 @@ def _deadline(boundary: str, phase: Phase, waits: Sequence[Wait]) -> Deadline | 
             error=round(longest.error, 3),
             runs=tuple(wait.run for wait in waits),
         )
-    whole = phase in ("connect", "total")
-    measured = [wait.seconds + (wait.connecting if whole else 0.0) for wait in ended]
-    # Who waits for the next byte is never early; who counts from before it connects seems to be, where connecting takes long.
-    seconds = median(measured) if whole else min(measured)
-    error = max(*(wait.error for wait in ended), *(abs(one - seconds) for one in measured))
+    measured = [wait.seconds for wait in ended]
+    since_connecting = [wait.seconds + wait.connecting for wait in ended]
+    off = max(wait.error for wait in ended)
+    # From which moment a client counts is seen where connecting took longer in one run than in another: that is the moment from which its
+    # waits are alike.
+    if phase in ("connect", "total") or (phase == "read" and _spread(since_connecting) < _spread(measured) - off):
+        measured = since_connecting
+    seconds = median(measured)
+    error = max(off, *(abs(one - seconds) for one in measured))
     return Deadline(
         boundary=boundary,
         phase=phase,
@@ -271,6 +277,10 @@ def _deadline(boundary: str, phase: Phase, waits: Sequence[Wait]) -> Deadline | 
         error=round(error, 3),
         runs=tuple(wait.run for wait in ended),
     )
+
+
+def _spread(seconds: Sequence[float]) -> float:
+    return max(seconds) - min(seconds)
 
 
 def shortest_read(deadlines: Iterable[Deadline]) -> float | None:
