@@ -7,6 +7,7 @@ body end differently under each of the usual settings (``setting``).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -43,11 +44,13 @@ SIGNS = (ConnectionOpened, ControlRequest, EffectStarted, StimulusAnswered)
 
 NOTICED = 0.05
 """Target seconds after which a close is noticed at the latest, on a machine that is not too busy."""
+BEFORE = 0.2
+"""Target seconds in which a client has begun to count and not yet connected."""
 LATE = 0.05
 """By which share a wait may end late where target time is fast: 3 % (engine/pace.py), and what a busy machine adds."""
 SHARE = 0.25
 LEAST = 0.5
-"""Two deadlines differ if one is longer than the other by this share of it, and by so many target seconds beyond what both may be off."""
+"""Two deadlines differ if one is longer than the other by this share of it and by so many target seconds, beyond what both may be off."""
 A_SILENCE = 1.0
 """Target seconds without a byte that are more than the pause between two bytes of a drip."""
 
@@ -68,6 +71,10 @@ class Deadline:
     at_least: float | None
     error: float
     runs: tuple[str, ...]
+    low: float = 0.0
+    """Not much shorter than this: the soonest end, counted from the request."""
+    high: float = 0.0
+    """Not longer than this: the soonest end, counted from before the connection. Both may be wider apart than ``error`` says."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,6 +266,8 @@ def _deadline(boundary: str, phase: Phase, waits: Sequence[Wait]) -> Deadline | 
             at_least=round(longest.seconds, 3),
             error=round(longest.error, 3),
             runs=tuple(wait.run for wait in waits),
+            low=longest.seconds - longest.error,
+            high=math.inf,
         )
     measured = [wait.seconds for wait in ended]
     since_connecting = [wait.seconds + wait.connecting for wait in ended]
@@ -276,6 +285,8 @@ def _deadline(boundary: str, phase: Phase, waits: Sequence[Wait]) -> Deadline | 
         at_least=None,
         error=round(error, 3),
         runs=tuple(wait.run for wait in ended),
+        low=min(wait.seconds - wait.error for wait in ended),
+        high=min(since_connecting) + BEFORE,
     )
 
 
@@ -299,10 +310,14 @@ def differences(deadlines: Sequence[Deadline]) -> tuple[tuple[Deadline, Deadline
 
 
 def differ(short: Deadline, long: Deadline) -> bool:
-    """Whether the second is longer by more than both can be off."""
+    """Whether the second is longer by more than both can be off, on however busy a machine.
+
+    Load only makes a wait longer, and connecting is counted by some clients: so the first is not longer than its soonest end, counted from
+    the connection on, and the second about as long as its own, counted from the request.
+    """
     if short.seconds is None:
         return False  # nobody knows how long it is
-    return _length(long) - short.seconds > max(LEAST, SHARE * short.seconds) + short.error + long.error
+    return long.low - short.high > max(LEAST, SHARE * short.high)
 
 
 def _length(deadline: Deadline) -> float:
