@@ -42,9 +42,9 @@ class RegisterFirst(Rule):
         for event in case.view.events:
             if isinstance(event, ControlRequest) and not is_own(case, event.instance):
                 continue
-            if isinstance(event, ControlAnswered) and event.operation == "register":
-                registered.add(event.device)
-            elif isinstance(event, ControlRequest) and event.operation == "register" and event.call in dripped:
+            if (isinstance(event, ControlAnswered) and event.operation == "register") or (
+                isinstance(event, ControlRequest) and event.operation == "register" and event.call in dripped
+            ):
                 registered.add(event.device)
             elif isinstance(event, ControlRequest) and event.operation == "validate" and event.device not in seen:
                 seen[event.device] = event.seq
