@@ -337,6 +337,26 @@ def test_results() -> None:
     refuse("results", {key: value for key, value in RESULTS.items() if key != "complete"})
 
 
+def test_the_deadlines_of_a_target() -> None:
+    def with_deadline(**changes: object) -> dict[str, Any]:
+        deadline = {
+            "boundary": "startup", "phase": "read", "seconds": 2.0, "at_least": None, "error": 0.15, "runs": ["worker/a"],
+            **changes,
+        }  # fmt: skip
+        (worker,) = RESULTS["targets"]
+        said = {
+            "client_deadline": 2.0,
+            "deadlines": [deadline],
+            "deadline_setting": "a deadline of 2 s for the whole call",
+        }
+        return RESULTS | {"targets": [worker | said]}
+
+    check("results", with_deadline())
+    check("results", with_deadline(boundary="register", seconds=None, at_least=60.0))
+    refuse("results", with_deadline(phase="write"))
+    refuse("results", with_deadline(seconds=-1))
+
+
 def test_an_incomplete_run_never_conforms() -> None:
     check("results", RESULTS | {"complete": False})
     check("results", RESULTS | {"complete": True, "verdict": "conforming"})

@@ -23,7 +23,8 @@ class Receipt:
 
     ``answer`` is what the client got as one whole HTTP response (status and body as sent), or None. ``ending`` is
     ``answered`` only then: ``reset`` and ``cut-off`` are ours, ``gave-up`` is the client's. ``waited`` is in target seconds,
-    from the complete request to the ending. ``by``: who did it, this package or a proxy in front of it.
+    from the complete request to the ending; ``silent`` likewise, from the last byte of a body that had begun to drip. ``by``:
+    who did it, this package or a proxy in front of it.
     """
 
     delivered: bool
@@ -31,6 +32,7 @@ class Receipt:
     ending: Ending
     answer: Answer | None = None
     waited: float = 0.0
+    silent: float | None = None
     by: Literal["built-in", "toxiproxy"] = "built-in"
 
 
@@ -103,6 +105,11 @@ class Fault:
     bounds: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """What JSON Schema says of a parameter beyond its type: ``{"minimum": 100}``."""
 
+    @property
+    def lasts(self) -> float:
+        """Target seconds for which it can leave one client waiting for something that never comes, or comes late."""
+        return 0.0
+
     def at(self, n: int) -> Self:
         """This fault as it strikes for the ``n``-th time, counted from 1: most are the same each time."""
         del n
@@ -123,13 +130,13 @@ class AnswerFault(Fault):
 
 class ListenerFault(Fault):
     """``layer``: ``tcp`` (the connect is refused), ``dns`` (the name does not resolve), ``tls`` (``certificate`` names which
-    one is shown, or ``cut`` for a handshake cut after the ClientHello).
+    one is shown, ``cut`` for a handshake cut after the ClientHello, ``none`` for one that never goes on after it).
     """
 
     layer: ClassVar[Literal["tcp", "dns", "tls"]]
 
     @property
-    def certificate(self) -> Literal["untrusted", "expired", "wrong-name", "cut"] | None:
+    def certificate(self) -> Literal["untrusted", "expired", "wrong-name", "cut", "none"] | None:
         """None at the layers below TLS. A property, so that ``describe`` shows parameters only."""
         return None
 

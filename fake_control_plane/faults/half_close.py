@@ -34,6 +34,11 @@ class HalfClose(Delivery):
         check_choice(self, "when", ("before", "middle"))
         check_seconds(self, "seconds")
 
+    @property
+    def lasts(self) -> float:
+        """Until the other direction is closed too."""
+        return self.seconds
+
     async def deliver(self, exchange: Exchange) -> Receipt:
         """Delivered once the FIN is out."""
         sent = "FIN sent before any byte of the answer"

@@ -28,6 +28,11 @@ class Hang(Delivery):
     def __post_init__(self) -> None:
         check_seconds(self, "seconds")
 
+    @property
+    def lasts(self) -> float:
+        """Until it is cut off."""
+        return self.seconds
+
     async def deliver(self, exchange: Exchange) -> Receipt:
         """Delivered when the client gave up, and when it was cut off: it has waited for as long as it was let."""
         how = await exchange.client_gone(self.seconds)

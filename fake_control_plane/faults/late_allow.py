@@ -25,6 +25,11 @@ class LateAllow(Delivery):
     receipt = "the client closed while it waited; a client that waits on for 60 s has not seen it"
     example = "late-allow operation=validate"
 
+    @property
+    def lasts(self) -> float:
+        """Until a client that does not give up is answered."""
+        return PATIENCE
+
     async def deliver(self, exchange: Exchange) -> Receipt:
         """Delivered when the client gave up first."""
         how = await exchange.client_gone(PATIENCE)

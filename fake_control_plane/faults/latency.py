@@ -56,6 +56,11 @@ class Latency(Delay):
         if self.ramp and self.most < self.seconds:
             raise wrong(self, "most")
 
+    @property
+    def lasts(self) -> float:
+        """The longest of its delays."""
+        return max(self.seconds + self.jitter, self.most if self.ramp else 0.0)
+
     def at(self, n: int) -> Self:
         """The latency of the ``n``-th call, without jitter or ramp."""
         if not self.jitter and not self.ramp:

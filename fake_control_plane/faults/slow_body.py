@@ -6,7 +6,7 @@ A timeout for each read never fires on it; only a deadline for the whole call do
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from fake_control_plane.faults.api import ClientGone, Exchange, Receipt
@@ -37,6 +37,11 @@ class SlowBody(Delivery):
         check_seconds(self, "interval")
         check_seconds(self, "total")
 
+    @property
+    def lasts(self) -> float:
+        """Until it is cut off."""
+        return self.total
+
     async def deliver(self, exchange: Exchange) -> Receipt:
         """Delivered once the head is out; ``waited`` tells when the client gave up, or that it never did."""
         head, body = head_and_body(exchange)
@@ -45,16 +50,18 @@ class SlowBody(Delivery):
             await exchange.send(head)
         except ClientGone as gone:
             return too_late(exchange, gone.how)
-        sent = 0
+        sent, last = 0, exchange.elapsed()
         try:
             while sent < len(body) - 1 and exchange.elapsed() + self.interval < deadline:
                 await exchange.pause(self.interval)
                 await exchange.send(body[sent : sent + 1])
-                sent += 1
+                sent, last = sent + 1, exchange.elapsed()
             how = await exchange.client_gone(max(0.0, deadline - exchange.elapsed()))
         except ClientGone as gone:
             how = gone.how
         dripped = f"{sent} of {len(body)} body bytes sent"
         if how is not None:
-            return gave_up(exchange, how, during=dripped)
-        return cut_off(exchange, f"{dripped}, cut off {exchange.elapsed():.3f} s after the request")
+            receipt = gave_up(exchange, how, during=dripped)
+        else:
+            receipt = cut_off(exchange, f"{dripped}, cut off {exchange.elapsed():.3f} s after the request")
+        return replace(receipt, silent=receipt.waited - last)

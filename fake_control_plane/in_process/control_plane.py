@@ -11,6 +11,7 @@ from typing import Any
 
 from fake_control_plane.api import Request
 from fake_control_plane.dialects import CURRENT, Dialect
+from fake_control_plane.faults import handshake_hang
 from fake_control_plane.faults.api import ClientGone
 from fake_control_plane.faults.receipts import too_late
 from fake_control_plane.in_process.exchange import VirtualExchange, completed
@@ -136,11 +137,11 @@ class InProcessControlPlane:
 
     # -- for the clients' transports -----------------------------------------------------------------------------------
 
-    def connect(self, scheme: str) -> None:
-        """What a connect meets: nothing, or the listener's fault.
+    def connect(self, scheme: str, *, patience: float | None) -> None:
+        """What a connect meets: nothing, or the listener's fault. ``patience``: the client's connect timeout in seconds.
 
         Raises:
-            ConnectionRefusedError, socket.gaierror, ssl.SSLError: as the fault in force has it.
+            ConnectionRefusedError, socket.gaierror, ssl.SSLError, TimeoutError: as the fault in force has it.
         """
         with self._lock:
             if self.service.nameless:
@@ -150,8 +151,14 @@ class InProcessControlPlane:
             fault = self.service.connect() if scheme == "https" else None
             if fault is None or fault.certificate is None:
                 return
-            self.service.connected(fault, "cut-off", f"the client was shown: {fault.name}")
-        if fault.certificate == "cut":
+            if fault.certificate != "none":
+                self.service.connected(fault, "cut-off", f"the client was shown: {fault.name}")
+            elif patience is None or patience >= fault.lasts:
+                self.service.connected(fault, "cut-off", handshake_hang.evidence(None, fault.lasts))
+            else:
+                self.service.connected(fault, "gave-up", handshake_hang.evidence("fin", patience))
+                raise TimeoutError("The handshake operation timed out")
+        if fault.certificate in ("cut", "none"):
             raise ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol")
         raise ssl.SSLCertVerificationError(1, f"certificate verify failed: {_CERTIFICATE[fault.certificate]}")
 

@@ -37,8 +37,11 @@ def _answered(control_plane: InProcessControlPlane, request: httpx.Request) -> h
         httpcore.ConnectError, httpcore.ReadTimeout, …: what the same bytes on a socket raise.
     """
     scheme, host = request.url.scheme, request.url.host
+    timeouts = request.extensions.get("timeout", {})
     try:
-        control_plane.connect(scheme)
+        control_plane.connect(scheme, patience=timeouts.get("connect"))
+    except TimeoutError as error:
+        raise httpcore.ConnectTimeout(str(error)) from error
     except OSError as error:  # refused, no such name, a bad certificate: httpcore knows one word for them
         raise httpcore.ConnectError(str(error)) from error
     url = httpcore.URL(scheme=scheme.encode(), host=host.encode(), port=request.url.port, target=request.url.raw_path)
@@ -49,7 +52,7 @@ def _answered(control_plane: InProcessControlPlane, request: httpx.Request) -> h
             url,
             headers=request.headers.raw,
             content=request.read(),
-            extensions={"timeout": request.extensions.get("timeout", {})},
+            extensions={"timeout": timeouts},
         )
     )
     pieces: list[bytes] = []

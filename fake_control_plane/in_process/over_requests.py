@@ -105,9 +105,9 @@ class _Call:
         self._control_plane = control_plane
         self._request = request
 
-    def connect(self) -> None:
-        """What a connect meets. Raises OSError."""
-        self._control_plane.connect(self.url.scheme or "")
+    def connect(self, patience: float | None) -> None:
+        """What a connect meets. ``patience``: the connect timeout in seconds. Raises OSError."""
+        self._control_plane.connect(self.url.scheme or "", patience=patience)
 
     def ask(self, patience: float | None) -> Incoming:
         """Send it. ``patience``: the read timeout in seconds."""
@@ -132,7 +132,10 @@ class _Connection(HTTPConnection):
     def connect(self) -> None:
         """As urllib3 connects, with its exceptions."""
         try:
-            self._call.connect()
+            self._call.connect(self.timeout)
+        except TimeoutError as error:  # urllib3 calls a handshake that takes too long a read timeout
+            pool = urllib3.HTTPConnectionPool(self.host, self.port)
+            raise ReadTimeoutError(pool, "/", str(error)) from error
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from error
         except ssl.SSLError:

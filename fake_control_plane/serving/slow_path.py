@@ -13,6 +13,7 @@ from fake_control_plane.answers import Answer
 from fake_control_plane.api import Request
 from fake_control_plane.dialects import error
 from fake_control_plane.exchange import WireExchange
+from fake_control_plane.faults import handshake_hang
 from fake_control_plane.faults.api import ClientGone, Ending, ListenerFault
 from fake_control_plane.hello import NO_APPLICATION_PROTOCOL
 from fake_control_plane.http1 import CONTINUE, BadRequest, BodyCollector, Head, RequestReader, render
@@ -221,7 +222,7 @@ class SlowPath:
         """The handshake, with the certificate that is due. False when it failed."""
         wire = self._wire
         try:
-            async with asyncio.timeout(self._limits.head):
+            async with asyncio.timeout(self._limits.head) as limit:
                 if not (await wire.peek(1)).startswith(_HANDSHAKE):
                     await self._refuse(BadRequest(400, "This port speaks TLS only: write https:// in the base URL."))
                     return False
@@ -231,6 +232,10 @@ class SlowPath:
                     return False
                 self._flawed = self._service.connect()
                 flaw = self._flawed.certificate if self._flawed is not None else None
+                if flaw == "none":
+                    limit.reschedule(None)
+                    await self._withhold_handshake()
+                    return False
                 if flaw == "cut":
                     self._receipt(
                         "cut-off", "the ClientHello arrived; the connection was closed before the ServerHello"
@@ -243,6 +248,14 @@ class SlowPath:
             self._receipt("gave-up", f"the client ended the handshake: {failed}")
             return False
         return True
+
+    async def _withhold_handshake(self) -> None:
+        """Not a byte, until the client gives up or is cut off."""
+        assert self._flawed is not None
+        began = time.monotonic()
+        how = await self._wire.client_gone(self._flawed.lasts)
+        words = handshake_hang.evidence(how, time.monotonic() - began)
+        self._receipt("cut-off" if how is None else "gave-up", words)
 
     def _receipt(self, ending: Ending, evidence: str) -> None:
         """How a TLS fault was met: once a connection."""

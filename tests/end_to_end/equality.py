@@ -33,7 +33,18 @@ def comparable(document: Mapping[str, Any]) -> Any:
     return _without_positions(without_times(document))
 
 
-MEASURED = {"started_at", "seconds", "wall_seconds", "client_deadline", "min", "median", "p95", "max"}
+MEASURED = {
+    "started_at",
+    "seconds",
+    "wall_seconds",
+    "client_deadline",
+    "deadlines",
+    "deadline_setting",
+    "min",
+    "median",
+    "p95",
+    "max",
+}
 """Fields of results.json that are times."""
 
 
@@ -101,7 +112,7 @@ class Normaliser:
         return {
             key: self.value(item)
             for key, item in event.items()
-            if key not in ("seq", "at", "waited", "since", "seconds")
+            if key not in ("seq", "at", "waited", "silent", "since", "seconds")
         }
 
 

@@ -17,7 +17,7 @@ from machineid_conformance.engine.director import RunDirector
 from machineid_conformance.engine.plan import PlannedRun
 from machineid_conformance.engine.target_time import TargetTime
 from machineid_conformance.scenario.model import Action, Moment, Scenario, Step, Until
-from machineid_conformance.trace.events import EffectStarted, Event, Operator, RunStarted
+from machineid_conformance.trace.events import ControlFailed, EffectStarted, Event, Operator, RunStarted
 from machineid_conformance.trace.reader import read
 from machineid_conformance.trace.redact import Redactor
 from machineid_conformance.trace.writer import TraceWriter
@@ -226,3 +226,23 @@ def test_after_a_rotation_the_old_key_is_known_as_such(tmp_path: Path) -> None:
 
     short, _ = play(tmp_path / "t", (), script)
     assert short == ["operator rotate"]
+
+
+def test_a_handshake_that_is_withheld_is_no_idleness_and_ends_as_its_connection_did(tmp_path: Path) -> None:
+    async def script(stage: Stage) -> None:
+        await stage.call("register")
+        director, progress = stage.director, stage.director.progress
+        fault = director.listener_fault()
+        assert fault is not None
+        with director.withholding():
+            assert (progress.open_calls, progress.owes) == (1, False)
+            await director.listener_fault_delivered(
+                fault, instance=1, connection=2, evidence="seen", ending="gave-up", waited=2.0004
+            )
+        assert (progress.open_calls, progress.withheld) == (0, 0)
+
+    armed = step("before", "validate", 1, "fault", {"handshake-hang": {}})
+    said, events = play(tmp_path / "trace.jsonl", (armed,), script)
+    assert said[-2:] == ["fault-delivered unknown handshake-hang", "control-failed unknown gave-up"]
+    (failed,) = (event for event in events if isinstance(event, ControlFailed))
+    assert (failed.call, failed.connection, failed.waited) == (None, 2, 2.0)

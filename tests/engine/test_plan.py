@@ -175,3 +175,17 @@ def test_an_environment_that_is_declared_twice_is_run_once() -> None:
     kept, repeats = without_repeats(runs_of(bypass, of, baseline("startup")))
     assert [run.environment for run in kept] == [{"FAIL_OPEN": "1"}, {"FAIL_OPEN": "true"}]
     assert len(repeats) == 1
+
+
+def test_what_a_run_may_be_left_waiting_for_beyond_a_minute() -> None:
+    def outlasts(fault: str, **parameters: object) -> float:
+        variants = (Variant(id="v", fault=fault, parameters=parameters),)
+        (run, *_) = runs_of(replace(FAULTS, variants=variants), target(), baseline("startup"))
+        return run.outlasts
+
+    assert outlasts("hang") == outlasts("slow-body") == outlasts("late-allow") == outlasts("refuse") == 0
+    assert outlasts("hang", seconds=600) == 540
+    assert outlasts("slow-body", total=600) == 540
+    assert outlasts("handshake-hang", seconds=90) == 30
+    assert outlasts("latency", seconds=50, ramp=10, most=100) == 40
+    assert baseline_runs(target(), replace(FAULTS, steps=()))[0].outlasts == 0

@@ -227,7 +227,7 @@ def test_a_tls_fault_counts_connections() -> None:
     assert rules.describe("fault-2").items() >= {"seen": 5, "hits": 1}.items()
 
 
-@pytest.mark.parametrize("fault", ["refuse", "no-name", "certificate=expired", "handshake-cut"])
+@pytest.mark.parametrize("fault", ["refuse", "no-name", "certificate=expired", "handshake-cut", "handshake-hang"])
 @pytest.mark.parametrize("word", ["operation=validate", "device=worker:*", "org=org-1"])
 def test_a_listener_fault_cannot_be_narrowed(fault: str, word: str) -> None:
     name, key = fault.partition("=")[0], word.partition("=")[0]

@@ -82,7 +82,7 @@ def made_faults(draw: st.DrawFn, names: Sequence[str] = faults.names()) -> Fault
 
 
 ON_CALLS = [name for name, kind in faults.kinds().items() if issubclass(kind, AnswerFault)]
-ON_TLS = ["certificate", "handshake-cut"]
+ON_TLS = ["certificate", "handshake-cut", "handshake-hang"]
 
 
 @st.composite

@@ -299,6 +299,7 @@ LISTENER: dict[str, dict[str, Any]] = {
     "no-name": {},
     "certificate": {"kind": "expired"},
     "handshake-cut": {},
+    "handshake-hang": {"seconds": 30.0},
 }
 
 
@@ -345,6 +346,7 @@ def test_an_answer_to_head_is_not_cut_in_its_head(name: str, parameters: dict[st
         ("certificate", {"kind": "expired"}, "tls", "expired"),
         ("certificate", {"kind": "wrong-name"}, "tls", "wrong-name"),
         ("handshake-cut", {}, "tls", "cut"),
+        ("handshake-hang", {"seconds": 30.0}, "tls", "none"),
     ],
 )
 def test_listener_faults_say_what_their_owner_has_to_do(

@@ -7,14 +7,14 @@ import contextlib
 import dataclasses
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from fake_control_plane.answers import Answer
 from fake_control_plane.api import Call
 from fake_control_plane.certificates import Authority
-from fake_control_plane.faults.api import AnswerFault, ListenerFault, Receipt
+from fake_control_plane.faults.api import AnswerFault, Ending, ListenerFault, Receipt
 from machineid_conformance.config.model import EffectRule, Target
 from machineid_conformance.gateway.api import Ruling
 from machineid_conformance.gateway.gateway import Gateway
@@ -110,6 +110,8 @@ class RecordingDirector:
         self.calls: list[Call] = []
         self.ended: list[tuple[Call, Receipt]] = []
         self.receipts: list[tuple[ListenerFault, int | None, str]] = []
+        self.endings: list[tuple[Ending | None, float | None]] = []  # of the same
+        self.withheld = 0
         self.effects_ended: list[int] = []
         self.answers: list[Answer] = []
         self.fault: AnswerFault | None = None
@@ -165,10 +167,26 @@ class RecordingDirector:
         return self.refusal
 
     async def listener_fault_delivered(
-        self, fault: ListenerFault, *, instance: int, connection: int | None, evidence: str
+        self,
+        fault: ListenerFault,
+        *,
+        instance: int,
+        connection: int | None,
+        evidence: str,
+        ending: Ending | None = None,
+        waited: float | None = None,
     ) -> None:
+        assert (ending is None) == (waited is None)
         self.receipts.append((fault, connection, evidence))
+        self.endings.append((ending, waited))
         self._changes_now()
+
+    @contextlib.contextmanager
+    def withholding(self) -> Iterator[None]:
+        self.withheld += 1
+        self._changes_now()
+        yield
+        self.withheld -= 1
 
     async def control(self, call: Call, *, number: int, connection: int, instance: int) -> Ruling:
         self.calls.append(call)
@@ -274,8 +292,10 @@ def request(port: int, data: bytes, *, server_name: str | None = None, context: 
 
 
 @contextlib.contextmanager
-def connected(port: int, *, server_name: str | None = None, context: ssl.SSLContext | None = None) -> Any:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+def connected(
+    port: int, *, server_name: str | None = None, context: ssl.SSLContext | None = None, timeout: float = 10
+) -> Any:
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout) as sock:
         if server_name is None:
             yield sock
         else:

@@ -244,6 +244,34 @@ def test_a_client_that_closes_after_the_bad_handshake_has_refused_it(leave: str)
     assert "without a request" in evidence
 
 
+@pytest.mark.parametrize("ending", ["gave-up", "cut-off"])
+def test_a_handshake_that_never_goes_on(ending: str) -> None:
+    async def script(scene: Scene) -> None:
+        scene.director.refusal = refusal("handshake-hang", seconds=10 if ending == "gave-up" else 2)
+
+        def shake() -> None:
+            with (
+                pytest.raises(TimeoutError if ending == "gave-up" else ssl.SSLError),
+                connected(scene.port("https"), server_name="machineid.io", timeout=0.1 if ending == "gave-up" else 10),
+            ):
+                pass
+
+        await scene.client(shake)
+        await scene.director.seen(ConnectionClosed)
+
+    director = run(script, places=CONTROL)
+    ((_, _, evidence),) = director.receipts
+    assert evidence.startswith("the ClientHello arrived; ")
+    ((how, waited),) = director.endings
+    assert how == ending
+    assert waited is not None
+    assert waited > (4 if ending == "gave-up" else 1.9)  # 0.1 real seconds are 5 target seconds here
+    assert director.withheld == 0
+    assert director.calls == []
+    (closed,) = director.of(ConnectionClosed)
+    assert closed.by == ("target" if ending == "gave-up" else "harness")
+
+
 def test_a_handshake_is_cut_after_the_client_hello() -> None:
     async def script(scene: Scene) -> None:
         scene.director.refusal = refusal("handshake-cut")

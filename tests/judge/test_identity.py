@@ -9,7 +9,7 @@ from machineid_conformance.judge.rules.identity_per_replica import PerReplica
 from machineid_conformance.judge.rules.identity_readable import Readable
 from machineid_conformance.judge.rules.identity_register_first import RegisterFirst
 from machineid_conformance.judge.rules.identity_self_authorization import SelfAuthorization
-from machineid_conformance.trace.events import RedirectFollowed
+from machineid_conformance.trace.events import ControlFailed, RedirectFollowed
 from machineid_conformance.trace.redact import ORG_KEY_MARK
 from tests.judge._traces import DEVICE, OTHER, Trace, baseline, target
 
@@ -34,6 +34,18 @@ def test_register_first_fails_on_a_validate_before_it() -> None:
 def test_register_first_fails_while_the_register_is_unanswered() -> None:
     trace = Trace().spawn().ask("register").ask().answer("allow", call=2).answer(None, call=1).end()
     assert RegisterFirst().check(trace.case()).findings[0].events == (4,)
+
+
+def test_register_first_counts_the_head_of_an_answer_that_drips() -> None:
+    def register(silent: float | None) -> Trace:
+        trace = Trace().spawn().ask("register").ask()
+        failed = ControlFailed(
+            call=1, connection=1, instance=1, operation="register", device=DEVICE, how="gave-up", waited=2.0, silent=silent
+        )  # fmt: skip
+        return trace.add(failed).answer("allow", call=2).exit().end()
+
+    assert RegisterFirst().check(register(0.3).case()).outcome == "pass"
+    assert RegisterFirst().check(register(None).case()).outcome == "fail"
 
 
 def test_register_first_starves_without_a_validate() -> None:

@@ -49,6 +49,8 @@ MISSING: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] =
     ("loops", {}, {"boundaries": boundaries(1)}, {}, "it would run with a boundary during the work"),
     ("later-boundary", {}, {"boundaries": boundaries(1)}, {}, "it would run with a validate during the work"),
     ("effects", {}, {"effects": 0}, {}, "it would run if an effect were seen"),
+    ("target-time", {}, {}, {"real_time": "no compiler"}, "would be real ones: no compiler; it would run where"),
+    ("target-time", {"speed": 5.0}, {}, {}, 'at speed = 5; it would run with speed = "auto"'),
 ]
 
 
@@ -80,6 +82,8 @@ GIVEN: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("loops", {}, {"boundaries": boundaries(1), "reaches_horizon": True}, {}),
     ("later-boundary", {}, {}, {}),
     ("effects", {}, {}, {}),
+    ("target-time", {}, {}, {}),
+    ("target-time", {"speed": 50.0}, {}, {}),
 ]
 
 

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from fake_control_plane import faults
 from fake_control_plane.answers import Answer
 from fake_control_plane.api import Call, handle
-from fake_control_plane.faults.api import AnswerFault, Fault, ListenerFault, Receipt
+from fake_control_plane.faults.api import AnswerFault, Ending, Fault, ListenerFault, Receipt
 from fake_control_plane.state import ControlPlane
 from machineid_conformance.engine.console import Console
 from machineid_conformance.engine.plan import PlannedRun
@@ -204,9 +205,32 @@ class RunDirector:
         return self.fault.fault if self.fault and isinstance(self.fault.fault, ListenerFault) else None
 
     async def listener_fault_delivered(
-        self, fault: ListenerFault, *, instance: int, connection: int | None, evidence: str
+        self,
+        fault: ListenerFault,
+        *,
+        instance: int,
+        connection: int | None,
+        evidence: str,
+        ending: Ending | None = None,
+        waited: float | None = None,
     ) -> None:
-        self._struck(fault, instance=instance, connection=connection, evidence=evidence)
+        self._struck(
+            fault, instance=instance, connection=connection, evidence=evidence, how=ending, waited=_rounded(waited)
+        )
+
+    @contextmanager
+    def withholding(self) -> Iterator[None]:
+        progress = self.progress
+        progress.open_calls += 1
+        progress.withheld += 1
+        progress.ring(self._clock())
+        self.heard()
+        try:
+            yield
+        finally:
+            progress.open_calls -= 1
+            progress.withheld -= 1
+            progress.ring(self._clock())
 
     def connect_refused(self, instance: int, *, also: str | None = None) -> None:
         """The kernel answered a connect to the control plane with RST, while it was to be refused. ``also``: what else shows it."""
@@ -217,7 +241,16 @@ class RunDirector:
                 fault, instance=instance, connection=None, evidence=seen if also is None else f"{also}; {seen}"
             )
 
-    def _struck(self, fault: ListenerFault, *, instance: int, connection: int | None, evidence: str) -> None:
+    def _struck(
+        self,
+        fault: ListenerFault,
+        *,
+        instance: int,
+        connection: int | None,
+        evidence: str,
+        how: Ending | None = None,
+        waited: float | None = None,
+    ) -> None:
         active = self.fault
         if active is None or active.fault is not fault:
             return
@@ -240,7 +273,8 @@ class RunDirector:
                 instance=instance,
                 operation="unknown",
                 device=None,
-                how=_HOW[fault.layer],
+                how=how or _HOW[fault.layer],
+                waited=waited,
             )
         )
         self._refused()
@@ -320,7 +354,7 @@ class RunDirector:
             self.record(
                 ControlFailed(
                     call=seen.number, connection=connection, instance=instance, operation=seen.operation, device=call.device,
-                    how=receipt.ending, waited=round(receipt.waited, 3),
+                    how=receipt.ending, waited=_rounded(receipt.waited), silent=_rounded(receipt.silent),
                 )
             )  # fmt: skip
         progress = self.progress
@@ -547,6 +581,10 @@ class RunDirector:
         if call.device and self.console.is_secret(call.device):
             found.append("device")
         return tuple(found)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
 
 
 def _word(value: object) -> str | None:

@@ -40,6 +40,22 @@ class PlannedRun:
         """Whether the run does anything to the target that a fault-free run does not."""
         return bool(self.steps)
 
+    @property
+    def withholds(self) -> float:
+        """Target seconds for which a fault may leave the target waiting for an answer, or for a handshake."""
+        made = (
+            faults.make(name, parameters or {})
+            for step in self.steps
+            if step.do.kind == "fault"
+            for name, parameters in step.do.argument.items()
+        )
+        return max((fault.lasts for fault in made), default=0.0)
+
+    @property
+    def outlasts(self) -> float:
+        """By how much that is more than the 60 s in which a client has to give up."""
+        return max(0.0, self.withholds - 60.0)
+
 
 def baseline_runs(target: Target, scenario: Scenario) -> tuple[PlannedRun, ...]:
     """The fault-free runs of a target."""

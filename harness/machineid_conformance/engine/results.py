@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from machineid_conformance import __version__
 from machineid_conformance.config.model import Configuration, Target
+from machineid_conformance.judge import deadlines
 from machineid_conformance.judge.api import Baseline, Finding, Observation, Rule, RuleResult
+from machineid_conformance.judge.deadlines import Deadline
 from machineid_conformance.judge.latency import latency
 from machineid_conformance.trace.events import FaultDelivered, Watched
 from machineid_conformance.trace.writer import writing
@@ -48,6 +50,14 @@ def rule_json(result: RuleResult) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def deadline_json(deadline: Deadline) -> dict[str, Any]:
+    """One deadline of the client, in target seconds."""
+    return {
+        "boundary": deadline.boundary, "phase": deadline.phase, "seconds": deadline.seconds, "at_least": deadline.at_least,
+        "error": deadline.error, "runs": list(deadline.runs),
+    }  # fmt: skip
+
+
 def target_json(
     target: Target,
     judged: Sequence[Judged],
@@ -62,14 +72,15 @@ def target_json(
     complete: bool,
     interrupted: bool,
     planned: int | None,
-    deadline: float | None,
+    measured: Sequence[Deadline],
     xfail_problems: Sequence[str],
     at_high: Sequence[str],
     fault_server: str | None,
     real_time: str | None,
 ) -> dict[str, Any]:
     """One object of ``targets``. ``planned``: how many runs there are to be; None while the baseline is not known. ``fault_server``:
-    the Toxiproxy that was asked to deliver the network faults. ``real_time``: why the target's time was real time.
+    the Toxiproxy that was asked to deliver the network faults. ``real_time``: why the target's time was real time. ``measured``: the
+    client's deadlines.
     """
     return {
         "name": target.name,
@@ -86,7 +97,9 @@ def target_json(
         "at_high": list(at_high),
         "rules": [rule_json(result) for result in results],
         "stop_latency": latency([one.case for one in judged]),
-        "client_deadline": deadline,
+        "client_deadline": deadlines.shortest_read(measured),
+        "deadlines": [deadline_json(deadline) for deadline in measured],
+        "deadline_setting": deadlines.setting(measured),
         "fault_delivery": {"server": fault_server, **deliverers(judged)},
         "target_time": {"real_because": real_time, "outages_watched": _outages_watched(target, judged)},
         "deterministic": baseline.deterministic,

@@ -22,14 +22,14 @@ from machineid_conformance.engine.selection import Selection
 from machineid_conformance.engine.slots import Slots
 from machineid_conformance.engine.stream import Message
 from machineid_conformance.engine.unmatched import unmatched_rules
-from machineid_conformance.judge import starvation, verdict
+from machineid_conformance.judge import deadlines, starvation, verdict
 from machineid_conformance.judge.api import Baseline, Case, Observation, Rule
 from machineid_conformance.judge.baseline import build
 from machineid_conformance.judge.starvation import Doubt
 from machineid_conformance.judge.view import RunView
 from machineid_conformance.scenario.model import Scenario
 from machineid_conformance.scenario.needs import missing
-from machineid_conformance.trace.events import ControlFailed, EffectStarted, FaultDelivered
+from machineid_conformance.trace.events import EffectStarted
 from machineid_conformance.trace.reader import read
 
 HOLD_WITHOUT_DEADLINE = 0.3
@@ -156,6 +156,7 @@ class TargetSession:
                 self.baseline,
                 group_size=len(self.companions) + 1,
                 isolation=self.session.mode,
+                real_time=self.real_time,
             )
             if reason is not None:
                 self.left_out[scenario.id] = reason
@@ -193,16 +194,25 @@ class TargetSession:
         self._done(runs[0].scenario, runs)
 
     async def _run_and_judge(self, plan: PlannedRun) -> None:
+        if self.real_time is not None and "target-time" in plan.scenario.needs:
+            # It was found out after these runs were planned: what is left of them would last for minutes.
+            self.left_out[plan.scenario.id] = f"some of its runs would be in real time: {self.real_time}"
+            return
         judged = self._judged(await self._execute(plan))
         for n in range(1, REPEATS + 1):
             doubt, fast = self._doubt(judged), judged.ran.speed > 1
             if doubt is None or doubt.kind in self.confirmed or not (fast or self.pressure[plan.id] >= pressure.BUSY):
                 break
+            if plan.outlasts and self.real_time is not None:
+                break  # it would last for minutes
             async with self.repeating:  # one at a time: what one confirms spares the others
                 if doubt.kind in self.confirmed:
                     break
                 self._say_repeated(judged.ran, doubt.words, n)
-                judged = self._judged(await self._execute(plan, alone=not fast, real_time=True))
+                # What waits for minutes is never repeated in real time.
+                judged = self._judged(
+                    await self._execute(plan, alone=not fast or bool(plan.outlasts), real_time=not plan.outlasts)
+                )
                 again = self._doubt(judged)
                 if again is not None and again.kind == doubt.kind:
                     self.confirmed.add(doubt.kind)
@@ -324,27 +334,10 @@ class TargetSession:
         return ran
 
     def _hold_for(self, share: float, speed: float) -> float:
-        deadline = self.deadline()
+        deadline = deadlines.shortest_read(deadlines.of(judged.case for judged in self.judged.values()))
         if deadline is None:
             return HOLD_WITHOUT_DEADLINE
         return share * deadline if speed > 1 else min(share * deadline, HELD_AT_ONCE)
-
-    def deadline(self) -> float | None:
-        """The shortest time, in target seconds, after which the client gave up on a validate that was never answered.
-
-        Of one run the longest counts: with several calls under way, the end of one cancels the others early.
-        """
-        waits = []
-        for judged in self.judged.values():
-            events = judged.case.view.events
-            if any(isinstance(event, FaultDelivered) and event.fault in UNANSWERED for event in events):
-                gave_up = [
-                    event.waited
-                    for event in events
-                    if isinstance(event, ControlFailed) and event.how == "gave-up" and event.operation == "validate"
-                ]
-                waits += [max(wait for wait in gave_up if wait is not None)] if any(gave_up) else []
-        return min(waits, default=None)
 
     # -- judging ---------------------------------------------------------------------------------------------------------
 
@@ -425,7 +418,7 @@ class TargetSession:
             self.target, judged, results, self.baseline, verdict=outcome, isolation=self.session.mode,
             trace_name=self._trace_name, left_out=self.left_out, problems=problems, complete=complete,
             interrupted=self.interrupted, planned=None if self.planned is None else sum(self.planned.values()),
-            deadline=self.deadline(),
+            measured=deadlines.of(one.case for one in judged),
             xfail_problems=verdict.xfail_problems(results, self.target, today, complete=complete),
             at_high=verdict.at_high([one.case for one in judged], self.target, self.baseline, self.rules),
             fault_server=self.session.toxiproxy.described if self.session.toxiproxy is not None else None,

@@ -65,7 +65,7 @@ class Watch:
 
     def _next_limit(self) -> float:
         now, target = self.run.clock(), self.target
-        limits = [target.run_within + self._window() - now]
+        limits = [self._run_within() - now]
         if not self.progress.contacted:
             limits.append(self.progress.started_at + target.start_within - now)
         idle_at = max(self.progress.last_activity, self._not_idle_before) + target.idle_after
@@ -78,6 +78,11 @@ class Watch:
             limits.append(self.progress.first_refusal_at + self._window() - now)
             limits.append(self._real_window_left() * self.run.time.rate)
         return max(0.01, min(limit for limit in limits if limit > 0) if any(limit > 0 for limit in limits) else 0.05)
+
+    def _run_within(self) -> float:
+        """``run_within``, and what the scenario itself adds to it. In real time a fault that lasts for minutes adds nothing."""
+        withheld = self.run.plan.outlasts if self.run.speed > 1 and self.run.outside is None else 0.0
+        return self.target.run_within + self._window() + withheld
 
     def _window(self) -> float:
         """How long an outage is watched, in target seconds; 0 where ``idle_after`` is enough."""
@@ -109,7 +114,7 @@ class Watch:
             if all(instance.gone for instance in companions) or self._companions_seen() or await self._idle(now):
                 self._watched(now, "gone")
                 return "horizon" if self._revoked_at_horizon else "gone"
-        if now > self.target.run_within + self._window():
+        if now > self._run_within():
             return "run_within"
         if not self.progress.contacted and now > self.progress.started_at + self.target.start_within:
             return "start_within"

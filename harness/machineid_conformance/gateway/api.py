@@ -7,12 +7,13 @@ and everything that it sees it hands over to be recorded.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from fake_control_plane.answers import Answer
 from fake_control_plane.api import Call
-from fake_control_plane.faults.api import AnswerFault, ListenerFault, Receipt
+from fake_control_plane.faults.api import AnswerFault, Ending, ListenerFault, Receipt
 from machineid_conformance.trace.events import EffectStarted, Event
 
 E = TypeVar("E", bound=Event)
@@ -51,9 +52,21 @@ class Director(Protocol):
         """What is in force for new control-plane connections. ``tcp`` is delivered by the world, ``dns`` and ``tls`` here."""
 
     async def listener_fault_delivered(
-        self, fault: ListenerFault, *, instance: int, connection: int | None, evidence: str
+        self,
+        fault: ListenerFault,
+        *,
+        instance: int,
+        connection: int | None,
+        evidence: str,
+        ending: Ending | None = None,
+        waited: float | None = None,
     ) -> None:
-        """A receipt for a fault below HTTP. The director records it, and the failed call."""
+        """A receipt for a fault below HTTP. The director records it, and the failed call. ``ending`` and ``waited``: where the client was
+        left waiting, who ended that, after how many target seconds.
+        """
+
+    def withholding(self) -> AbstractContextManager[None]:
+        """Meanwhile a target waits, on a connection without a request, for what a fault withholds: it is not idle."""
 
     async def control(self, call: Call, *, number: int, connection: int, instance: int) -> Ruling:
         """A complete request to the control plane. The director records it, holds it for as long as it must, and rules."""

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from fake_control_plane.answers import Answer
 from fake_control_plane.api import PREFIX
-from fake_control_plane.faults.api import ClientGone, ListenerFault
+from fake_control_plane.faults import handshake_hang
+from fake_control_plane.faults.api import ClientGone, Ending, ListenerFault
 from fake_control_plane.faults.redirect import REDIRECT_HOST, is_followed
 from fake_control_plane.hello import NO_APPLICATION_PROTOCOL
 from fake_control_plane.http1 import HTTP2_PREFACE, METHODS, BadRequest, Head, RequestReader, refuse, render
@@ -18,6 +19,7 @@ from fake_control_plane.wire import HandshakeFailed, Wire
 from machineid_conformance.gateway.control_flow import serve_control, serve_dangled_allow
 from machineid_conformance.gateway.effect_flow import serve_effect
 from machineid_conformance.gateway.effects import Outbound, endpoint_matches, match_smtp
+from machineid_conformance.gateway.exchange import client_gone
 from machineid_conformance.gateway.names import (
     DEFAULT_PORTS,
     is_address,
@@ -199,6 +201,9 @@ class Connection:
                 )
                 await self._open().finish()
                 return False
+            elif self._flawed.certificate == "none":
+                await self._withhold_handshake(self._flawed)
+                return False
             else:
                 assert self._flawed.certificate is not None
                 await wire.start_tls(site.authority.context_for(name, self._flawed.certificate))
@@ -226,12 +231,33 @@ class Connection:
         else:
             channel.closed("target", failed.how)
 
-    async def _refused_certificate(self, evidence: str) -> None:
+    async def _withhold_handshake(self, fault: ListenerFault) -> None:
+        """Not a byte, until the client gives up or is cut off."""
+        director, channel = self._site.director, self._open()
+        began = director.clock()
+        with director.withholding():
+            how = await client_gone(self._wire, director, fault.lasts)
+            waited = director.clock() - began
+            words = handshake_hang.evidence(how, waited)
+            await self._refused_certificate(words, ending="cut-off" if how is None else "gave-up", waited=waited)
+        if how is None:
+            await channel.finish()
+        else:
+            channel.closed("target", how)
+
+    async def _refused_certificate(
+        self, evidence: str, *, ending: Ending | None = None, waited: float | None = None
+    ) -> None:
         """The receipt of a TLS fault: once a connection."""
         fault, self._flawed = self._flawed, None
         if fault is not None:
             await self._site.director.listener_fault_delivered(
-                fault, instance=self._site.instance, connection=self._open().number, evidence=evidence
+                fault,
+                instance=self._site.instance,
+                connection=self._open().number,
+                evidence=evidence,
+                ending=ending,
+                waited=waited,
             )
         self._refusal_recorded()
 

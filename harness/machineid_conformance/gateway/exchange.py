@@ -7,9 +7,20 @@ from dataclasses import replace
 
 from fake_control_plane.exchange import WireExchange
 from fake_control_plane.faults.api import ClientGone, Receipt
-from fake_control_plane.wire import Wire
+from fake_control_plane.wire import How, Wire
 from machineid_conformance.gateway.api import Director, Ruling
 from machineid_conformance.gateway.tasks import cancelled
+
+
+async def client_gone(wire: Wire, director: Director, within: float) -> How | None:
+    """How the client closed; None when ``within`` target seconds passed first."""
+    leaving = asyncio.ensure_future(wire.gone())
+    passing = asyncio.ensure_future(director.pause(within))
+    try:
+        await asyncio.wait((leaving, passing), return_when=asyncio.FIRST_COMPLETED)
+        return leaving.result() if leaving.done() else None
+    finally:
+        await cancelled(leaving, passing)
 
 
 class ControlExchange(WireExchange):
@@ -47,14 +58,9 @@ class ControlExchange(WireExchange):
 
     async def client_gone(self, within: float) -> str | None:
         """``fin``, ``reset`` or ``tls-alert``; None when ``within`` target seconds passed first."""
-        leaving = asyncio.ensure_future(self._wire.gone())
-        passing = asyncio.ensure_future(self._director.pause(within))
-        try:
-            await asyncio.wait((leaving, passing), return_when=asyncio.FIRST_COMPLETED)
-            self._seen_gone = leaving.done()
-            return leaving.result() if leaving.done() else None
-        finally:
-            await cancelled(leaving, passing)
+        how = await client_gone(self._wire, self._director, within)
+        self._seen_gone = how is not None
+        return how
 
     def gave_up(self, gone: ClientGone) -> Receipt:
         """The client left before the answer, or before the fault could show."""

@@ -9,7 +9,7 @@ from machineid_conformance.config.model import Target
 from machineid_conformance.judge.api import Case, Finding, Observation
 from machineid_conformance.judge.permits import Charge, charge, device_of
 from machineid_conformance.judge.view import Effect, Process, RunView, Validate
-from machineid_conformance.trace.events import Exited, Operator, Signalled
+from machineid_conformance.trace.events import Exited, FaultDelivered, Operator, Signalled
 
 _CHARGES: WeakKeyDictionary[RunView, dict[tuple[tuple[str, ...], str, int], tuple[Charge, ...]]] = WeakKeyDictionary()
 
@@ -70,6 +70,19 @@ def first_refusal(case: Case) -> Validate | None:
 def target_device(case: Case, call: Validate) -> str | None:
     """The declared device that a validate was for; None when it failed before it named one."""
     return device_of(case.view, case.target.devices, instance=call.instance, start=call.start, named=call.device)
+
+
+def kind_of_boundary(case: Case, fault: FaultDelivered) -> str:
+    """The kind of the boundary at which a fault struck: up to the first one a run is like the fault-free one."""
+    started, view, boundaries = case.view.started, case.view, case.baseline.boundaries
+    if started.subject == "validate" and started.n is not None:
+        n = started.n
+    else:
+        asked = [call for call in view.validates if call.call is not None and call.asked < fault.seq]
+        n = max(1, len(asked) + (fault.call is None))
+    if n <= len(boundaries):
+        return boundaries[n - 1].kind
+    return "startup" if n == 1 else "loop"
 
 
 # -- does the run count -----------------------------------------------------------------------------------------------

@@ -209,10 +209,32 @@ def _remarks(target: Mapping[str, Any], style: Style) -> list[str]:
         if len(texts) > REMARKS_SHOWN:
             more = f"{style.symbol('dots')} and {len(texts) - REMARKS_SHOWN} more like it: all are in results.json"
             lines += style.labelled("", more, column=16)
-    deadline = target.get("client_deadline")
-    if deadline is not None:
-        lines += style.labelled("deadline", f"the client gives a validate up after {deadline:.1f} s", column=16)
-    return lines
+    deadline = _deadline(target)
+    return lines + (style.labelled("deadline", deadline, column=16) if deadline is not None else [])
+
+
+def _deadline(target: Mapping[str, Any]) -> str | None:
+    """After how long an answer that does not begin is given up, and what is likely to be set."""
+    reads = [row for row in target.get("deadlines") or () if row["phase"] == "read"]
+    validates = [row for row in reads if row["boundary"] != "register"]
+    parts = [f"validate: {_each(validates)}"] if validates else []
+    parts += [f"register: {_waits(row)}" for row in reads if row["boundary"] == "register"]
+    if setting := target.get("deadline_setting"):
+        parts.append(f"likely setting: {printable(setting)}")
+    return "; ".join(parts) or None
+
+
+def _each(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One figure where the boundaries do not differ by more than they do from run to run."""
+    where = " and ".join(row["boundary"] for row in rows)
+    measured = [row["seconds"] for row in rows if row["seconds"] is not None]
+    if len(measured) == len(rows) and max(measured) - min(measured) <= max(row["error"] for row in rows):
+        return f"{sum(measured) / len(measured):.1f} s without an answer at {where}"
+    return "without an answer " + ", ".join(f"{_waits(row)} at {row['boundary']}" for row in rows)
+
+
+def _waits(row: Mapping[str, Any]) -> str:
+    return f"{row['seconds']:.1f} s" if row["seconds"] is not None else f"more than {row['at_least']:.0f} s"
 
 
 def _verdict(target: Mapping[str, Any], style: Style) -> list[str]:

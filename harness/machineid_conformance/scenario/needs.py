@@ -17,6 +17,9 @@ from machineid_conformance.scenario.model import Scenario
 if TYPE_CHECKING:  # scenarios are plain data to everything else; only this signature names a value of the judge
     from machineid_conformance.judge.api import Baseline
 
+FAST_ENOUGH = 20.0
+"""The slowest ``speed`` at which ten minutes are worth waiting for."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Situation:
@@ -26,6 +29,7 @@ class Situation:
     baseline: Baseline | None
     group_size: int  # targets that share its org; 1 without a group
     isolation: str  # what is in force: namespace or proxy
+    real_time: str | None = None  # why the target's time is real time; None: it is faster while it waits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +41,21 @@ class Need:
 
 
 def missing(
-    scenario: Scenario, target: Target, baseline: Baseline | None, *, group_size: int = 1, isolation: str = "namespace"
+    scenario: Scenario,
+    target: Target,
+    baseline: Baseline | None,
+    *,
+    group_size: int = 1,
+    isolation: str = "namespace",
+    real_time: str | None = None,
 ) -> str | None:
     """Why ``scenario`` cannot run on ``target``, with what would make it run, or None.
 
     Before there is a baseline, what only a baseline can tell counts as given.
     """
-    situation = Situation(target=target, baseline=baseline, group_size=group_size, isolation=isolation)
+    situation = Situation(
+        target=target, baseline=baseline, group_size=group_size, isolation=isolation, real_time=real_time
+    )
     for word in scenario.needs:
         if (reason := WORDS[word].missing(situation)) is not None:
             return reason
@@ -127,6 +139,15 @@ def _effects(situation: Situation) -> str | None:
     return None
 
 
+def _target_time(situation: Situation) -> str | None:
+    if situation.real_time is not None:
+        return f"its minutes of waiting would be real ones: {situation.real_time}; it would run where target time can be fast"
+    speed = situation.target.speed
+    if speed != "auto" and speed < FAST_ENOUGH:
+        return f'its minutes of waiting would take too long at speed = {speed:g}; it would run with speed = "auto"'
+    return None
+
+
 WORDS: dict[str, Need] = {
     "registers": Need(meaning="the target registers its device", missing=_registers),
     "https": Need(meaning="it speaks https to the control plane", missing=_https),
@@ -140,4 +161,5 @@ WORDS: dict[str, Need] = {
     "loops": Need(meaning="it goes on: it reaches the horizon, or has a second boundary", missing=_loops),
     "later-boundary": Need(meaning="it has a boundary after startup", missing=_later_boundary),
     "effects": Need(meaning="it does work", missing=_effects),
+    "target-time": Need(meaning="its time can be fast while it waits", missing=_target_time),
 }

@@ -253,7 +253,8 @@ class ControlFailed(Event):
     operation: Operation
     device: str | None
     how: str
-    waited: float | None = None  # target seconds from the request, or from the accept, to the failure
+    waited: float | None = None  # target seconds from the request, or from the accept or ClientHello, to the failure
+    silent: float | None = None  # likewise, from the last byte of a body that had begun to drip
 
 
 @event("fault-delivered")

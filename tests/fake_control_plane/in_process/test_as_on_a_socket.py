@@ -71,7 +71,14 @@ PLAIN = (
     "truncated=length",
     "truncated=json",
 )
-TLS = ("certificate=untrusted", "certificate=expired", "certificate=wrong-name", "handshake-cut")
+TLS = (
+    "certificate=untrusted",
+    "certificate=expired",
+    "certificate=wrong-name",
+    "handshake-cut",
+    "handshake-hang",
+    "handshake-hang=0.2",
+)
 NOT_ON_A_LOOPBACK = {"no-name": "the name of a loopback address needs no resolver"}
 
 Outcome = tuple[object, ...]
@@ -85,7 +92,7 @@ def test_every_fault_is_among_them() -> None:
     named = {part.strip().split("=")[0].split()[0] for line in (*PLAIN, *TLS) for part in line.split(" + ")}
     assert named == set(faults.names()) - set(NOT_ON_A_LOOPBACK)
     of_listener = {name for name, kind in faults.kinds().items() if issubclass(kind, ListenerFault)}
-    assert of_listener == {"certificate", "handshake-cut", "no-name", "refuse"}
+    assert of_listener == {"certificate", "handshake-cut", "handshake-hang", "no-name", "refuse"}
 
 
 def seen(response: httpx.Response | requests.Response) -> Outcome:

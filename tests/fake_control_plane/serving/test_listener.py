@@ -143,3 +143,23 @@ def test_a_handshake_that_is_cut(loop: Loop) -> None:
             assert (entry.operation, entry.ending) == ("connect", "cut-off")
 
     run(loop, test())
+
+
+@on_both_loops
+@pytest.mark.parametrize("ending", ["gave-up", "cut-off"])
+def test_a_handshake_that_never_goes_on(loop: Loop, ending: str) -> None:
+    """Neither the client's patience nor the harness's is the limit on a head that is slow to come."""
+    certificates = Certificates()
+
+    async def test() -> None:
+        async with serving(tls=certificates) as running:
+            running.service.add_fault(f"handshake-hang={30 if ending == 'gave-up' else 0.05}")
+            with pytest.raises((ssl.SSLError, ConnectionError, TimeoutError)):
+                async with asyncio.timeout(0.2 if ending == "gave-up" else 30):
+                    await shake_hands(running, certificates)
+            (entry,) = await running.journaled(1)
+            assert (entry.operation, entry.ending) == ("connect", ending)
+            assert entry.detail is not None
+            assert entry.detail.startswith("the ClientHello arrived; ")
+
+    run(loop, test())

@@ -12,6 +12,7 @@ from machineid_conformance.config.model import Target
 from machineid_conformance.judge.api import Baseline, Case, Finding, Level, Observation, Rule
 from machineid_conformance.judge.rules.fail_closed_evidence import (
     delivered,
+    gave_up,
     not_delivered,
     struck,
     unpermitted,
@@ -56,7 +57,7 @@ CLASSES: tuple[FailureClass, ...] = (
     ),
     FailureClass(
         id="hang",
-        faults=frozenset({"hang"}),
+        faults=frozenset({"hang", "handshake-hang"}),
         failure="accepted, never answered; the target gives up within 60 s of target time",
         remedy="Give the validate call a deadline of 1 to 3 s, `timeout=2`, and treat its end as a deny.",
     ),
@@ -178,7 +179,7 @@ class FailsClosed(Rule):
             )
         notes: tuple[str, ...] = ()
         if self.row.id == "hang":
-            never = [call for call in struck(case, faults) if call.how == "cut-off"]
+            never = [call for call in struck(case, faults) if call.how == "cut-off" and not gave_up(case, call)]
             findings += _never_gave_up(case, never)
             if never and not findings:
                 return uncounted("the hang was cut off before it was known whether the client has a deadline")

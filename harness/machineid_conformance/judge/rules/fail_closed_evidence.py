@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from machineid_conformance.judge.api import Case, Finding, Rule
+from machineid_conformance.judge.deadlines import wait_of
 from machineid_conformance.judge.permits import Charge
 from machineid_conformance.judge.support import charges, effect_words, finding
 from machineid_conformance.judge.view import Validate
@@ -52,17 +53,33 @@ def not_delivered(case: Case, faults: Collection[str] | None = None) -> str:
 
 
 def struck(case: Case, faults: Iterable[FaultDelivered]) -> tuple[Validate, ...]:
-    """The validates that these faults struck, by their receipts."""
-    calls = {fault.call for fault in faults if fault.call is not None}
-    return tuple(call for call in case.view.validates if call.call in calls)
+    """The validates that these faults struck, and the connections before anyone knew what they were for, by their receipts."""
+    calls, connections = set[int](), set[int]()
+    for fault in faults:
+        if fault.call is not None:
+            calls.add(fault.call)
+        elif fault.connection is not None:
+            connections.add(fault.connection)
+    return tuple(
+        call
+        for call in case.view.validates
+        if (call.call in calls if call.call is not None else _connection(case, call) in connections)
+    )
+
+
+def _connection(case: Case, call: Validate) -> int | None:
+    event = case.view.event(call.ended) if call.ended is not None else None
+    return event.connection if isinstance(event, ControlFailed) else None
 
 
 def waited(case: Case, call: Validate) -> float:
-    """Target seconds from the complete request to its end: what the gateway measured, else by the trace's own times."""
-    event = case.view.event(call.ended) if call.ended is not None else None
-    if isinstance(event, ControlFailed) and event.waited is not None:
-        return event.waited
-    return (call.ended_at if call.ended_at is not None else call.asked_at) - call.asked_at
+    """For how many target seconds the client waited for the end of a call."""
+    return wait_of(case, call)[0]
+
+
+def gave_up(case: Case, call: Validate) -> bool:
+    """Whether it was the client who ended the wait."""
+    return wait_of(case, call)[1]
 
 
 def since(case: Case, faults: Collection[FaultDelivered]) -> int:

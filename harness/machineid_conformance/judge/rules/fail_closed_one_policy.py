@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from machineid_conformance.judge import deadlines
 from machineid_conformance.judge.api import Case, Finding, Observation, Rule
+from machineid_conformance.judge.deadlines import Deadline
 from machineid_conformance.judge.rules.fail_closed_classes import CLASSES
 from machineid_conformance.judge.rules.fail_closed_evidence import delivered, not_delivered, unpermitted
-from machineid_conformance.judge.support import baseline_did_work_after, finding
+from machineid_conformance.judge.support import baseline_did_work_after, finding, kind_of_boundary
 from machineid_conformance.trace.events import FaultDelivered
 
 FAULTS = frozenset(name for row in CLASSES for name in row.faults)
@@ -39,7 +41,7 @@ class OnePolicy(Rule):
     level = "SHOULD"
     statement = (
         "The same outcome for every class, at every boundary, under every declared `variants` environment; per "
-        "boundary kind, a webhook's startup excepted."
+        "boundary kind, a webhook's startup excepted. The client's deadlines are the same at every kind of boundary."
     )
     applies_when = "always"
     source = "GUIDE Network failures, \"Do not allow 'it depends' behavior per team, per service, or per environment\""
@@ -53,8 +55,7 @@ class OnePolicy(Rule):
         return Observation(outcome="pass", notes=(_describe(reaction),))
 
     def conclude(self, cases: Sequence[Case], observed: Sequence[tuple[Case, Observation]]) -> tuple[Observation, ...]:
-        """One failing observation for each kind of boundary at which outcomes differ."""
-        del cases
+        """One failing observation for each kind of boundary at which outcomes differ, and one for deadlines that do."""
         reactions = [
             reaction
             for case, observation in observed
@@ -62,7 +63,8 @@ class OnePolicy(Rule):
         ]
         kinds = sorted({reaction.kind for reaction in reactions})
         said = (_differences([reaction for reaction in reactions if reaction.kind == kind]) for kind in kinds)
-        return tuple(Observation(outcome="fail", findings=findings) for findings in said if findings)
+        found = (*said, _deadlines(cases))
+        return tuple(Observation(outcome="fail", findings=findings) for findings in found if findings)
 
     def starved(self, counted: Sequence[Case]) -> str | None:
         """One failure in one environment shows no policy."""
@@ -72,6 +74,54 @@ class OnePolicy(Rule):
         return None
 
 
+def _deadlines(cases: Sequence[Case]) -> tuple[Finding, ...]:
+    """One finding for each phase of a validate whose deadline depends on where or in which environment it is asked (GUIDE "Timeouts are
+    short and consistent"): the longest beside the shortest.
+    """
+    by_run = {case.view.run: case for case in cases}
+    environments = dict.fromkeys(_environment(case.view.started.environment) for case in cases)
+    measured = [
+        replace(deadline, boundary=f"{deadline.boundary}, {environment}" if environment else deadline.boundary)
+        for environment in environments
+        for deadline in deadlines.of(c for c in cases if _environment(c.view.started.environment) == environment)
+        if deadline.boundary != deadlines.REGISTER
+    ]
+    worst: dict[str, tuple[Deadline, Deadline]] = {}
+    for short, long in deadlines.differences(measured):
+        known = worst.setdefault(short.phase, (short, long))
+        if _gap(short, long) > _gap(*known):
+            worst[short.phase] = short, long
+    return tuple(
+        finding(
+            by_run[long.runs[0]],
+            f"the deadline of a validate is not the same everywhere: {_waits(long)}, and {_waits(short)}",
+            (by_run[long.runs[0]].view.faults[0].seq,),
+            expected=_waits(short),
+            got=_waits(long),
+        )
+        for short, long in worst.values()
+    )
+
+
+def _gap(short: Deadline, long: Deadline) -> float:
+    return (long.seconds or long.at_least or 0.0) - (short.seconds or 0.0)
+
+
+_PHASES = {
+    "connect": "to connect",
+    "read": "for an answer to begin",
+    "silence": "for the next byte of an answer",
+    "total": "for a whole answer",
+}
+
+
+def _waits(deadline: Deadline) -> str:
+    seconds = (
+        f"{deadline.seconds:.1f} s" if deadline.seconds is not None else f"more than {deadline.at_least or 0:.1f} s"
+    )
+    return f"{seconds} {_PHASES[deadline.phase]} ({deadline.boundary})"
+
+
 def reaction_of(case: Case) -> Reaction | str:
     """What one run shows of the policy, or why it shows nothing."""
     faults = delivered(case, FAULTS)
@@ -79,7 +129,7 @@ def reaction_of(case: Case) -> Reaction | str:
         return not_delivered(case, FAULTS)
     if not baseline_did_work_after(case):
         return "the fault-free run did no work after this boundary: nothing to stop"
-    kind = _kind(case)
+    kind = kind_of_boundary(case, faults[0])
     if case.target.stimulus is not None and kind == "startup":
         return "a webhook may end or stay when it cannot ask at startup"
     outcome = _outcome(case, faults)
@@ -110,13 +160,6 @@ def _outcome(case: Case, faults: Sequence[FaultDelivered]) -> str:
     if all(process.exited is not None and process.exited.by == "target" for process in alive):
         return "ends"
     return "stays, without work"
-
-
-def _kind(case: Case) -> str:
-    started = case.view.started
-    if started.subject == "validate" and started.n is not None and started.n <= len(case.baseline.boundaries):
-        return case.baseline.boundaries[started.n - 1].kind
-    return "startup" if started.subject in ("start", "register") or started.n == 1 else "loop"
 
 
 def _environment(environment: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ from machineid_conformance.config.model import Target
 from machineid_conformance.judge.api import Baseline, Case, Observation, Rule
 from machineid_conformance.judge.rules.identity_declared_device import is_own
 from machineid_conformance.judge.support import finding
-from machineid_conformance.trace.events import ControlAnswered, ControlRequest
+from machineid_conformance.trace.events import ControlAnswered, ControlFailed, ControlRequest
 
 
 class RegisterFirst(Rule):
@@ -33,12 +33,18 @@ class RegisterFirst(Rule):
     def check(self, case: Case) -> Observation:
         """Uncounted without a validate."""
         registered: set[str | None] = set()
+        # A drip: its head was there at once, and a client may act on that.
+        dripped = {
+            event.call for event in case.view.events if isinstance(event, ControlFailed) and event.silent is not None
+        }
         seen: dict[str | None, int] = {}
         findings = []
         for event in case.view.events:
             if isinstance(event, ControlRequest) and not is_own(case, event.instance):
                 continue
-            if isinstance(event, ControlAnswered) and event.operation == "register":
+            if (isinstance(event, ControlAnswered) and event.operation == "register") or (
+                isinstance(event, ControlRequest) and event.operation == "register" and event.call in dripped
+            ):
                 registered.add(event.device)
             elif isinstance(event, ControlRequest) and event.operation == "validate" and event.device not in seen:
                 seen[event.device] = event.seq
