@@ -19,6 +19,7 @@ class Rates(TargetTime):
         super().__init__()
         self.asked: asyncio.Queue[str] = asyncio.Queue()
         self.there = False
+        self.come = False
 
     @property
     def slowed(self) -> bool:
@@ -27,9 +28,10 @@ class Rates(TargetTime):
     def real(self) -> None:
         self.asked.put_nowait("real")
 
-    def fast(self, highest: float) -> None:
+    def fast(self, highest: float) -> bool:
         assert highest == HIGHEST
         self.asked.put_nowait("fast")
+        return not self.come
 
 
 class Situation:
@@ -105,5 +107,15 @@ def test_a_target_that_is_heard_of_while_it_is_asked_keeps_real_time() -> None:
         assert await it.time.asked.get() == "real"
         await it.questions.get()
         assert await it.time.asked.get() == "fast"
+
+    run(script)
+
+
+def test_a_moment_that_has_come_is_not_gone_to() -> None:
+    async def script(it: Situation) -> None:
+        it.time.come = True
+        for _ in range(3):
+            await it.questions.get()
+            assert await it.time.asked.get() == "fast"
 
     run(script)

@@ -46,9 +46,9 @@ class Pace:
                 quiet = QUIET
             elif await self._asleep() and not self._heard.is_set():
                 quiet = STEP
-                self._time.fast(self._highest)
-                while not (await self._hears_within(STEP) or self._time.slowed):
-                    pass
+                if self._time.fast(self._highest):
+                    while not (await self._hears_within(STEP) or self._time.slowed):
+                        pass
             else:
                 quiet = min(2 * quiet, LONGEST_QUIET)
 

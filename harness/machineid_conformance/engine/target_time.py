@@ -14,6 +14,7 @@ from machineid_conformance.dilation.page import Page
 
 STRETCH = 0.02
 """Real seconds that a stretch of fast time takes at least: what does not go by the library's word is late by a small part of it."""
+LEAST = 2.0
 LONGEST = 60.0
 """Target seconds of a stretch whose end nobody knows."""
 
@@ -58,16 +59,19 @@ class TargetTime:
         """Go on as fast as real time. For ``Pace`` alone."""
         self._set(1.0, None)
 
-    def fast(self, highest: float) -> None:
+    def fast(self, highest: float) -> bool:
         """Go on faster, up to the first moment that anybody, the target or the harness, waits for: no further, however late either gets its
-        processor. Short stretches go slower: the rate is such that one takes ``STRETCH``. For ``Pace`` alone.
+        processor. Short stretches go slower: the rate is such that one takes ``STRETCH``. False: that moment has come. For ``Pace`` alone.
         """
         if self._page is None:
-            return
+            return False
         ends = [end for end in (self._page.first_end(), *self._ends.values()) if end is not None]
         now = self._page.elapsed()
         until = min(ends, default=now + LONGEST)
-        self._set(min(highest, max(1.0, (until - now) / STRETCH)), until)
+        if until <= now:
+            return False
+        self._set(min(highest, max(LEAST, (until - now) / STRETCH)), until)
+        return True
 
     def _set(self, rate: float, until: float | None) -> None:
         if self._page is None:

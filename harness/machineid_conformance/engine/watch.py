@@ -31,6 +31,7 @@ class Watch:
         self.progress = run.director.progress
         self._revoked_at_horizon = False
         self._cpu: dict[int, tuple[float, float]] = {}  # by instance: real time, and what it had used by then
+        self._began = time.monotonic()
         self._refused_at: float | None = None  # real time at which the first refusal was noticed
         self._not_idle_before = 0.0
         self._stops = 0
@@ -65,7 +66,7 @@ class Watch:
 
     def _next_limit(self) -> float:
         now, target = self.run.clock(), self.target
-        limits = [self._run_within() - now]
+        limits = [self._run_within() - now, self._real_left() * self.run.time.rate]
         if not self.progress.contacted:
             limits.append(self.progress.started_at + target.start_within - now)
         idle_at = max(self.progress.last_activity, self._not_idle_before) + target.idle_after
@@ -83,6 +84,10 @@ class Watch:
         """``run_within``, and what the scenario itself adds to it. In real time a fault that lasts for minutes adds nothing."""
         withheld = self.run.plan.outlasts if self.run.speed > 1 and self.run.outside is None else 0.0
         return self.target.run_within + self._window() + withheld
+
+    def _real_left(self) -> float:
+        """Real seconds until a run is ended whose time could have been fast, and hardly ever was."""
+        return self._began + self.target.run_within + self.target.grace_window_real - time.monotonic()
 
     def _window(self) -> float:
         """How long an outage is watched, in target seconds; 0 where ``idle_after`` is enough."""
@@ -114,7 +119,7 @@ class Watch:
             if all(instance.gone for instance in companions) or self._companions_seen() or await self._idle(now):
                 self._watched(now, "gone")
                 return "horizon" if self._revoked_at_horizon else "gone"
-        if now > self._run_within():
+        if now > self._run_within() or self._real_left() < 0:
             return "run_within"
         if not self.progress.contacted and now > self.progress.started_at + self.target.start_within:
             return "start_within"

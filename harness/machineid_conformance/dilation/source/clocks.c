@@ -110,20 +110,37 @@ int64_t deadline_at(clockid_t clock, const struct timespec *when)
 
 /* What this thread has announced. A handler of signals that waits, in a wait, takes its place. */
 static __thread int announced;
+static __thread bool nap;
+static __thread int64_t ticked; /* how long the last wait was to be, if it ended by time */
+static __thread int64_t sliced; /* likewise, if it came back after a slice */
+
+static bool alike(int64_t one, int64_t other)
+{
+    int64_t between = one > other ? one - other : other - one;
+    return between < one / 16;
+}
 
 void wait_begins(int64_t deadline)
 {
-    if (asked >= NAP_NS && !continued)
-        page_slow_down(); /* whoever begins to wait ran until now: the last of a loop of naps was no wait */
+    if (!continued) {
+        /* Who came back after a slice, and begins anew for as long, never comes to its end (HotSpot's own threads). */
+        nap = asked < NAP_NS || (asked < TICK_NS && alike(asked, ticked)) || alike(asked, sliced);
+        if (!nap)
+            page_slow_down(); /* whoever begins to wait ran until now: the last of a loop of naps was no wait */
+    }
     page_withdraw(announced);
-    announced = asked >= NAP_NS && deadline != FOREVER ? page_announce(deadline) : 0;
+    announced = nap || deadline == FOREVER ? 0 : page_announce(deadline);
 }
+
+void wait_goes_on(void) { sliced = asked; }
 
 void wait_over(bool by_time)
 {
+    sliced = 0;
     page_withdraw(announced);
     announced = 0;
-    if (!by_time || asked >= NAP_NS)
+    ticked = by_time ? asked : 0;
+    if (!by_time || !nap)
         page_slow_down();
 }
 

@@ -17,7 +17,8 @@
  * then on the rate is 1 by itself. So a thread that gets its processor late is late by that, and not by that times the rate. A wait that ends
  * otherwise (by what it waited for, by a signal) writes its moment into that page: from that moment on the rate is 1 too, until the harness
  * sets a new one. Else who wakes would run at the rate of its sleep, and the two seconds that it gives its next call would be a few
- * milliseconds. A nap (below NAP_NS) is not written down: a loop of naps is one wait, and a runtime's own ticking would keep time slow.
+ * milliseconds. A nap is not written down (below NAP_NS; or below TICK_NS, and as long as the thread's last wait, which ended by time): a
+ * loop of naps is one wait, and a runtime's own ticking would keep time slow.
  * Whoever comes out of such a loop is noticed by what he does next: begin a wait, arm a timer, connect, send.
  *
  * Not dilated: CPU clocks, times(), times that the kernel writes by itself (file times, /proc, packet time stamps), waits inside libc that
@@ -36,6 +37,7 @@
 #define NS_PER_S INT64_C(1000000000)
 #define SLICE_NS INT64_C(10000000)
 #define NAP_NS INT64_C(100000000)
+#define TICK_NS (2 * NS_PER_S)
 #define FOREVER INT64_MAX
 
 /* Interposed names are visible; nothing else of the library is (-fvisibility=hidden). */
@@ -69,6 +71,7 @@ int64_t slice_until(int64_t deadline, int64_t longest); /* real nanoseconds to w
 /* The wait that this thread began with deadline_after or deadline_at starts; it has ended, by time or by what it waited for. Keep errno. */
 void wait_begins(int64_t deadline);
 void wait_over(bool by_time);
+void wait_goes_on(void); /* it returns to its caller, who comes back for the rest */
 /* How many handlers of signals have run in this thread. A wait that a signal ends looks at it before its first slice and after each. */
 unsigned int handlers_run(void);
 

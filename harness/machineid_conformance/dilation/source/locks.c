@@ -70,8 +70,10 @@ static int condition_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, int
     struct timespec until = slice_end(deadline, CONDITION_SLICE_NS);
     wait_begins(deadline);
     int why = REAL(pthread_cond_clockwait)(condition, mutex, CLOCK_MONOTONIC, &until);
-    if (why == ETIMEDOUT && left_until(deadline) > 0)
-        return 0; /* the wait goes on, and so does what it has announced: its waiter comes back */
+    if (why == ETIMEDOUT && left_until(deadline) > 0) {
+        wait_goes_on();
+        return 0;
+    }
     wait_over(why == ETIMEDOUT);
     return why;
 }
