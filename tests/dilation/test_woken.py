@@ -200,3 +200,33 @@ print(json.dumps({}))
     os.kill(process.pid, signal.SIGCONT)
     answer(process)
     assert 300 <= waking.page.elapsed() < 320
+
+
+def test_an_alarm_is_not_early_where_time_slows_before_it(waking: Waking) -> None:
+    """The kernel has it in real time: at the rate of the stretch to its end, and at 1 from there."""
+    process = waking.start("""
+signal.signal(signal.SIGALRM, lambda *_: None)
+began = time.monotonic()
+signal.setitimer(signal.ITIMER_REAL, 101)
+print("ready", flush=True)
+signal.pause()
+print(json.dumps({"waited": time.monotonic() - began}))
+""")
+    waking.settled(process)
+    waking.page.set_rate(50, waking.page.elapsed() + 99)
+    assert 100.9 <= answer(process)["waited"] < 120
+
+
+def test_an_alarm_is_not_early_where_somebody_wakes_before_it(waking: Waking) -> None:
+    process = waking.start("""
+signal.signal(signal.SIGALRM, lambda *_: None)
+began = time.monotonic()
+signal.setitimer(signal.ITIMER_REAL, 51)
+print("ready", flush=True)
+time.sleep(50)
+signal.pause()
+print(json.dumps({"waited": time.monotonic() - began}))
+""")
+    waking.settled(process)
+    waking.page.set_rate(50)
+    assert 50.9 <= answer(process)["waited"] < 70

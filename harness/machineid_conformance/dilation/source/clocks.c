@@ -42,8 +42,10 @@ int64_t target_now(clockid_t clock)
 
 int64_t to_real(int64_t target_ns)
 {
-    uint64_t rate = read_page().rate;
-    __int128 real = (((__int128)target_ns << 32) + (rate - 1)) / rate;
+    struct reading got = read_page();
+    __int128 real = (((__int128)target_ns << 32) + (got.rate - 1)) / got.rate;
+    if (real > got.lasts) /* and the rest at 1 */
+        real = got.lasts + (target_ns - (((__int128)got.lasts * got.rate) >> 32));
     return real > FOREVER ? FOREVER : (int64_t)real;
 }
 

@@ -59,7 +59,7 @@ bool real_exists(struct real_link *link);
 bool scaled(clockid_t clock);          /* whether a clock is one of those that target time moves */
 int64_t real_now(clockid_t clock);     /* nanoseconds */
 int64_t target_now(clockid_t clock);   /* nanoseconds */
-int64_t to_real(int64_t target_ns);    /* a duration at the present rate, rounded up */
+int64_t to_real(int64_t target_ns);    /* a duration that begins now, rounded up */
 int64_t to_target(int64_t real_ns);    /* likewise, rounded down */
 
 /* The end of a wait, in target CLOCK_MONOTONIC; FOREVER for none. */
@@ -78,9 +78,10 @@ unsigned int handlers_run(void);
 /* Sleep until the deadline: 0, or EINTR when a signal handler ran. */
 int sleep_until(int64_t deadline);
 
-/* One consistent reading of the page: real CLOCK_MONOTONIC, the drift at that moment, and the rate (32.32). */
+/* One consistent reading of the page: real CLOCK_MONOTONIC, the drift at that moment, the rate (32.32), and for how many real nanoseconds more
+ * it lasts before it is 1; FOREVER: for as long as nobody changes it. */
 struct reading {
-    int64_t now, drift;
+    int64_t now, drift, lasts;
     uint64_t rate;
 };
 struct reading read_page(void);
@@ -94,6 +95,7 @@ int page_announce(int64_t deadline); /* the end of a wait, in target CLOCK_MONOT
 void page_withdraw(int announced);
 void page_slow_down(void); /* real speed from now on, if it is faster: somebody runs */
 bool page_slowed(void);    /* whether somebody did since the rate was set */
+void timers_slowed(void);  /* arm the kernel's timers of this process again: time is slower from now on */
 int page_sleep(uint32_t sequence, const struct timespec *real);
 bool page_present(void);
 

@@ -184,6 +184,7 @@ void page_slow_down(void)
     if (!__atomic_compare_exchange_n(the_woken, &nobody, MARKED, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return;
     woken();
+    timers_slowed();
     /* Who sleeps on the page, or keeps the kernel's timers, counts again at the new rate. */
     int saved = errno;
     REAL(syscall)(SYS_futex, &it->sequence, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
@@ -213,6 +214,7 @@ struct reading read_page(void)
             continue;
         if (got.rate != ONE && woken() != awake)
             continue;
+        got.lasts = FOREVER;
         if (it == &still) {
             got.drift = 0;
             return got;
@@ -224,6 +226,8 @@ struct reading read_page(void)
         int64_t target = gone + (int64_t)(((__int128)(since - slow) * got.rate) >> 32) + slow;
         if (slow_from && got.now >= slow_from)
             got.rate = ONE;
+        else if (slow_from)
+            got.lasts = slow_from - got.now;
         got.drift = target - (got.now - origin);
         return got;
     }

@@ -4,8 +4,9 @@
  * does that, made when the process arms its first timer (most never do), asleep on the page until a change. All its signals are blocked. A
  * forked child has no such thread and no timers but its parent's timerfds, which the parent goes on to arm.
  *
- * When the rate falls, a timer that the kernel had due before this thread came to run fires early, by the time that the thread waited for a
- * processor times the old rate. Only here: all other waits look at target time before they end. And an alarm that outlives exec is armed by
+ * Where the page says from when on the rate is 1, the kernel is given both parts. When the rate falls before that, whoever woke arms the timers
+ * of his process again; in another process a timer that the kernel had due before this thread came to run fires early, by the time that
+ * the thread waited for a processor times the old rate. Only here: all other waits look at target time before they end. And an alarm that outlives exec is armed by
  * nobody while its old program is gone and the new one not yet there: a change of rate in that moment passes it by.
  */
 #include "timers.h"
@@ -154,6 +155,31 @@ static bool arm_again(struct timer *timer)
     return timer->interval == 0 || left_until(next) > 0;
 }
 
+/* While the table is held. True: all of them; else the others are to be tried again soon. */
+static bool arm_all_again(bool behind_only)
+{
+    bool all_armed = true;
+    for (int n = 0; n < ROOM; n++)
+        if (timers[n].used && (!behind_only || timers[n].behind))
+            timers[n].behind = !arm_again(&timers[n]);
+    for (int n = 0; n < ROOM; n++)
+        all_armed = all_armed && !(timers[n].used && timers[n].behind);
+    return all_armed;
+}
+
+/* Who has woken does it himself, for his process: the thread below might not get a processor before a timer is due at the old rate. */
+void timers_slowed(void)
+{
+    if (watched_by != getpid())
+        return;
+    sigset_t before;
+    int saved = errno;
+    timers_hold(&before);
+    arm_all_again(false);
+    timers_release(&before);
+    errno = saved;
+}
+
 static void *follow_changes(void *nothing)
 {
     const struct timespec soon = to_timespec(SLICE_NS);
@@ -168,12 +194,7 @@ static void *follow_changes(void *nothing)
         if (now == seen && slow == was_slow && all_armed)
             continue;
         pthread_mutex_lock(&timers_lock);
-        for (int n = 0; n < ROOM; n++)
-            if (timers[n].used && (now != seen || slow != was_slow || timers[n].behind))
-                timers[n].behind = !arm_again(&timers[n]);
-        all_armed = true;
-        for (int n = 0; n < ROOM; n++)
-            all_armed = all_armed && !(timers[n].used && timers[n].behind);
+        all_armed = arm_all_again(now == seen && slow == was_slow);
         pthread_mutex_unlock(&timers_lock);
         seen = now;
         was_slow = slow;
@@ -246,6 +267,8 @@ static void describe(const struct timer *key, const struct itimerspec *kernel, s
 /* Arm, or disarm with a zero value. `clock` is for absolute times only. */
 int timer_arm(struct timer *key, bool absolute, clockid_t clock, const struct itimerspec *asked, struct itimerspec *old)
 {
+    if (armed(&asked->it_value))
+        page_slow_down(); /* before the table is held: it arms the others again */
     sigset_t before;
     timers_hold(&before);
     struct itimerspec kernel_old, value = {0}, shown;
@@ -257,7 +280,6 @@ int timer_arm(struct timer *key, bool absolute, clockid_t clock, const struct it
     if ((known = timer_entry(key, false)))
         page_withdraw(known->announced);
     if (armed(&asked->it_value)) {
-        page_slow_down();
         key->first = absolute ? deadline_at(clock, &asked->it_value) : deadline_after(from_timespec(&asked->it_value));
         key->interval = from_timespec(&asked->it_interval);
         key->used = true;
