@@ -181,7 +181,7 @@ def _time(target: Mapping[str, Any], style: Style) -> list[str]:
     fast = [run["speed"] for run in target.get("runs") or () if run.get("speed", 1) > 1]
     if not fast:
         return []
-    text = f"up to {max(fast):.0f} times as fast as real time while the target waits, in {len(fast)} of {len(target['runs'])} runs"
+    text = f"up to {max(fast):.0f} times as fast as real time while the target waits"
     return style.labelled("time", text, column=16)
 
 
