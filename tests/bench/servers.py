@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
@@ -133,6 +134,8 @@ def wiremock(before: Sequence[str], folder: Path) -> Iterator[Timed]:
 def httpserver(before: Sequence[str], folder: Path) -> Iterator[Timed]:
     """pytest-httpserver as a test starts it, threaded; its log of requests is emptied by nobody."""
     del folder
+    if find_spec("pytest_httpserver") is None:
+        raise MissingServer("pip install pytest-httpserver")
     port = _free_port()
     program = (
         "import sys, threading\nfrom pytest_httpserver import HTTPServer\n"
