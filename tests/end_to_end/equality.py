@@ -37,6 +37,7 @@ MEASURED = {
     "started_at",
     "seconds",
     "wall_seconds",
+    "speed",
     "client_deadline",
     "deadlines",
     "deadline_setting",
