@@ -147,7 +147,7 @@ def test_every_network_fault_was_delivered_by_toxiproxy(name: str, sessions: dic
     faults = {event["fault"] for _, event in receipts}
     assert faults == {event["fault"] for _, event in delivered(sessions["built-in"], name)}
     if name == "conforming-worker":
-        assert faults == {*BY_TOXIPROXY, "status"}
+        assert faults == {*BY_TOXIPROXY, "status", "handshake-hang"}
     for run, event in receipts:
         # Half the JSON in a whole HTTP message, and a status, are nothing that a network does.
         by_toxiproxy = event["fault"] in BY_TOXIPROXY and event["variant"] != "json"
@@ -160,9 +160,9 @@ def test_the_report_says_by_whom_each_fault_was_delivered(sessions: dict[str, Ju
     toxiproxy = of(sessions["toxiproxy"], "conforming-worker")["fault_delivery"]
     assert toxiproxy["server"].startswith("Toxiproxy ")
     assert toxiproxy["toxiproxy"] == ["hang", "latency", "refuse", "reset", "slow-body", "truncated (length)"]
-    assert toxiproxy["built-in"] == ["status", "truncated (json)"]
+    assert toxiproxy["built-in"] == ["handshake-hang", "status", "truncated (json)"]
     assert of(sessions["built-in"], "conforming-worker")["fault_delivery"] == {
         "server": None,
-        "built-in": ["hang", "latency", "refuse", "reset", "slow-body", "status", "truncated"],
+        "built-in": ["handshake-hang", "hang", "latency", "refuse", "reset", "slow-body", "status", "truncated"],
         "toxiproxy": [],
     }

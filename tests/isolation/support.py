@@ -31,7 +31,7 @@ from machineid_conformance.isolation.api import (
 )
 from machineid_conformance.isolation.spawn import Spawner
 
-LIMIT = 60.0  # seconds; nothing waits for it but a test that fails
+LIMIT = 60.0  # seconds; nothing takes so long, but a busy machine may keep a world waiting
 
 
 def require(condition: object, reason: str) -> None:

@@ -47,6 +47,12 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield one
 
 
+BACKLOG = 1024
+"""Connections that the attacker has left and the server has yet to close: over TLS it takes them faster than it ends them. All are
+given back (``recover``).
+"""
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_well_behaved_client_is_answered_while(server: Besieged, attack: str) -> None:
     connections = IDLE_IN_TLS if attack == "idle" and server.tls is not None else ATTACKS[attack]
@@ -58,7 +64,7 @@ def test_a_well_behaved_client_is_answered_while(server: Besieged, attack: str) 
     print(endured.line())
     assert endured.waited <= WAITED_BESIDE_OTHERS, endured.line()
     assert endured.memory <= MEMORY, endured.line()
-    assert endured.descriptors <= server.before + connections + 32, endured.line()
+    assert endured.descriptors <= server.before + connections + BACKLOG, endured.line()
     effect, least = {
         "fuzz": ("rounds", 50),
         "pipelining": ("most flooding", connections),
