@@ -37,6 +37,8 @@ SHOWN_RULE, SHOWN_VARIANT = "startup/unreachable", "hang"
 SHOWN_RESULTS = ".machineid-conformance/results.json"  # where a user finds them, whatever folder these came from
 STYLE = Style(width=100)
 PICTURE = re.compile(r"(<!-- picture: (?P<name>[a-z-]+) -->\n)(?P<text>.*?)(<!-- /picture -->)", re.DOTALL)
+MEASURED = re.compile(r"(^  deadline +).*|(?<=up to )\d+(?= times as fast)")
+"""What a busy machine measures otherwise: the client's deadlines and their likely setting, and how fast time was at most."""
 SECONDS = re.compile(r" *\b\d+\.\d+(/\d+\.\d+)* ?s\b")
 
 
@@ -103,9 +105,10 @@ def compared(picture: str) -> list[str]:
         if wrapped and line.startswith(" " * 4):
             lines[-1] += " " + line.strip()
             continue
-        wrapped = line.lstrip().startswith("stop latency")
+        wrapped = line.lstrip().startswith(("stop latency", "deadline"))
         lines.append(line)
-    return [re.sub(r"\S*…$", "…", SECONDS.sub(" <seconds>", line)) for line in lines]
+    plain = (re.sub(r"\S*…$", "…", SECONDS.sub(" <seconds>", line)) for line in lines)
+    return [MEASURED.sub(r"\1<measured>", line) for line in plain]
 
 
 def stale(readme: str, pictures: Mapping[str, str]) -> list[str]:
