@@ -30,7 +30,8 @@ from fake_control_plane.wire import Wire
 _SWEEP = 1.0
 _BACKLOG = 4096
 _AT_ONCE = 16
-"""Connections accepted in one turn of the event loop: a millisecond."""
+_ACCEPTING = 0.001
+"""Connections, and seconds, of accepting in one turn of the event loop."""
 
 _SPARE_DESCRIPTORS = 128
 """Left to everything that is no connection."""
@@ -148,7 +149,8 @@ class DataPort:
         """Accept a few of those that wait. A loop's own server accepts all of them in one turn: in a storm of connects it does nothing
         else.
         """
-        for _ in range(_AT_ONCE):
+        until, accepted = time.monotonic() + _ACCEPTING, 0
+        while accepted < _AT_ONCE and time.monotonic() < until:
             try:
                 sock, _ = listening.accept()
             except OSError as error:
@@ -157,6 +159,10 @@ class DataPort:
                     self._rest(listening)
                 return
             sock.setblocking(False)
+            if _is_gone(sock):  # there may be thousands of them before one that waits
+                sock.close()
+                continue
+            accepted += 1
             if self._tls is not None:
                 self.take(sock, b"", None)
             else:
@@ -286,6 +292,16 @@ class DataPort:
         if quiet > limits.head and connection.busy:
             return connection.leave  # to where an incomplete request has its limit
         return connection.close if quiet > limits.idle else None
+
+
+def _is_gone(sock: socket.socket) -> bool:
+    """Whether who connected has left already, without a byte."""
+    try:
+        return sock.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
 
 
 def _descriptors() -> int:

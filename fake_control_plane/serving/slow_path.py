@@ -242,7 +242,7 @@ class SlowPath:
                     )
                     await self._farewell()
                     return False
-                await self._turns.turn()  # a handshake is a millisecond of reckoning
+                await self._turns.handshake()  # it is a millisecond of reckoning
                 await wire.start_tls(tls.context(flaw))
         except HandshakeFailed as failed:
             self._receipt("gave-up", f"the client ended the handshake: {failed}")

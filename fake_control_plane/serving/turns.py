@@ -20,14 +20,22 @@ _AT_ONCE = 0.002
 _TASKS = 4
 """How many of those that wait as tasks go on in one turn of the event loop: what they do then cannot be timed here."""
 
+_HANDSHAKES = 1
+"""Likewise of those that wait for a handshake, of which each takes a millisecond and more."""
+
+
+_MOST_HANDSHAKES = 1024
+"""As many wait at a time: they take three seconds. Thousands would be given up all at one moment."""
+
 
 class Turns:
-    """In the order in which they came; whoever has more to do asks again."""
+    """In the order in which they came, but for handshakes; whoever has more to do asks again."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Callable[[], None]] = deque()
         self._tasks: deque[asyncio.Future[None]] = deque()
+        self._handshakes: deque[asyncio.Future[None]] = deque()
         self._next: asyncio.Handle | None = None
 
     def later(self, go_on: Callable[[], None]) -> None:
@@ -37,8 +45,19 @@ class Turns:
 
     async def turn(self) -> None:
         """Wait for a turn."""
+        await self._wait(self._tasks)
+
+    async def handshake(self) -> None:
+        """Wait for a turn to shake hands. Who came last goes first: when more come than can be served, those who came first have waited
+        for so long that they are lost anyway, and nobody else has to wait. Raises TimeoutError where too many came since.
+        """
+        if len(self._handshakes) >= _MOST_HANDSHAKES and not (oldest := self._handshakes.popleft()).done():
+            oldest.set_exception(TimeoutError())
+        await self._wait(self._handshakes)
+
+    async def _wait(self, waiting: deque[asyncio.Future[None]]) -> None:
         mine: asyncio.Future[None] = self._loop.create_future()
-        self._tasks.append(mine)
+        waiting.append(mine)
         self._begin()
         await mine
 
@@ -49,13 +68,19 @@ class Turns:
     def _turn(self) -> None:
         self._next = self._loop.call_soon(self._turn)  # now: what is called below may raise, and may ask again
         for _ in range(min(_TASKS, len(self._tasks))):
-            if not (task := self._tasks.popleft()).done():  # else it was cancelled
-                task.set_result(None)
+            _wake(self._tasks.popleft())
+        for _ in range(min(_HANDSHAKES, len(self._handshakes))):
+            _wake(self._handshakes.pop())
         until = time.monotonic() + _AT_ONCE
         for _ in range(len(self._waiting)):
             self._waiting.popleft()()
             if time.monotonic() >= until:
                 break
-        if not (self._waiting or self._tasks):
+        if not (self._waiting or self._tasks or self._handshakes):
             self._next.cancel()
             self._next = None
+
+
+def _wake(task: asyncio.Future[None]) -> None:
+    if not task.done():  # else it was cancelled
+        task.set_result(None)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import resource
 import socket
+import struct
 import time
 from dataclasses import replace
 from typing import Any
@@ -265,5 +266,29 @@ def test_many_that_are_overdue_at_the_same_moment_do_not_keep_another_client_wai
             for client in clients:
                 assert (await client.response()).status == 408
         assert most <= 8, most
+
+    run(loop, test())
+
+
+@on_both_loops
+def test_who_left_before_it_was_accepted_is_no_connection(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[FastPath] = []
+    was = DataPort.opened
+
+    def counted(port: DataPort, connection: FastPath) -> None:
+        opened.append(connection)
+        was(port, connection)
+
+    monkeypatch.setattr(DataPort, "opened", counted)
+
+    async def test() -> None:
+        async with serving() as running:
+            for number in range(40):
+                with socket.create_connection(running.port.address) as leaving:
+                    if number % 2:
+                        leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # by a reset
+            client = await running.connect()
+            assert (await client.ask(client.post("validate", "allowed"))).status == 200
+            assert len(opened) == 1
 
     run(loop, test())
