@@ -131,9 +131,14 @@ def row_of(decided: Decided) -> Row:
 def lines(number: int, rows: Iterable[Decided], when: Round) -> Iterator[str]:
     """The lines of the validates of one round, from this number on: each as ``render`` would make it of its ``row_of``."""
     at, end = f',"time":{when.at!r},"kind":"call","org":"', f'{when.waited!r},"detail":null}}'
+    before = between = behind = ""
+    last: Verdict | None = None
     for own, (verdict, device, request_id, _) in enumerate(rows, number):
+        if verdict is not last:  # seldom: then this is all that differs from line to line
+            last, between = verdict, verdict.between
+            before, behind = f"{at}{verdict.before}", f"{verdict.behind}{end}"
         shown = encode_basestring_ascii(without_key(device) if "org_" in device else device)
-        yield f'{{"number":{own}{at}{verdict.before}{shown}{verdict.between}{request_id}{verdict.behind}{end}'
+        yield f'{{"number":{own}{before}{shown}{between}{request_id}{behind}'
 
 
 def render(number: int, row: Row) -> str:
