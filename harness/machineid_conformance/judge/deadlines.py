@@ -315,10 +315,13 @@ def differ(short: Deadline, long: Deadline) -> bool:
     """Whether the second is longer by more than both can be off, on however busy a machine.
 
     Load only makes a wait longer, and connecting is counted by some clients: so the first is not longer than its soonest end, counted from
-    the connection on, and the second about as long as its own, counted from the request.
+    the connection on, and the second about as long as its own, counted from the request. Where several calls are under way, the soonest end
+    may be that of a call which another's end has cancelled: so what most of the runs waited has to differ too.
     """
     if short.seconds is None:
         return False  # nobody knows how long it is
+    if long.seconds is not None and long.seconds - short.seconds <= max(LEAST, SHARE * short.seconds):
+        return False
     return long.low - short.high > max(LEAST, SHARE * short.high)
 
 
