@@ -26,8 +26,9 @@ from pathlib import Path
 from fake_control_plane.certificates import Authority
 from machineid_conformance.config.model import Target
 from machineid_conformance.dilation.build import Unavailable
+from machineid_conformance.engine.api import Ran, Session
 from machineid_conformance.engine.plan import PlannedRun, baseline_runs
-from machineid_conformance.engine.run import Ran, Run, Session
+from machineid_conformance.engine.run import Run
 from machineid_conformance.isolation import namespace
 from machineid_conformance.isolation.api import World, WorldSpec
 from machineid_conformance.isolation.spawn import Spawner

@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import pytest
 
+from machineid_conformance.engine.api import Ran
 from machineid_conformance.engine.interruption import Interruption
 from machineid_conformance.engine.plan import PlannedRun
-from machineid_conformance.engine.run import Ran
 from machineid_conformance.engine.selection import Selection
 from machineid_conformance.engine.slots import Slots
 from machineid_conformance.engine.stream import Message

@@ -20,9 +20,9 @@ from dataclasses import fields
 from typing import Any
 
 from machineid_conformance.config.errors import ConfigurationError
+from machineid_conformance.engine.api import SetupError
 from machineid_conformance.engine.interruption import Interruption
 from machineid_conformance.engine.main import judge
-from machineid_conformance.engine.run import SetupError
 from machineid_conformance.engine.selection import SelectionError
 from machineid_conformance.engine.stream import Message, Request
 from machineid_conformance.isolation.api import IsolationError

@@ -17,8 +17,8 @@ from machineid_conformance.config.model import Configuration, Target
 from machineid_conformance.config.overrides import Overrides
 from machineid_conformance.dilation.build import Library, Unavailable, build
 from machineid_conformance.engine import results
+from machineid_conformance.engine.api import Session
 from machineid_conformance.engine.interruption import Interruption
-from machineid_conformance.engine.run import Session
 from machineid_conformance.engine.selection import Selection, SelectionError
 from machineid_conformance.engine.slots import Slots, default_jobs
 from machineid_conformance.engine.stream import Message, Request

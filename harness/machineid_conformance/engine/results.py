@@ -19,7 +19,7 @@ from machineid_conformance.trace.events import FaultDelivered, Watched
 from machineid_conformance.trace.writer import writing
 
 if TYPE_CHECKING:
-    from machineid_conformance.engine.run import Ran
+    from machineid_conformance.engine.api import Ran
     from machineid_conformance.engine.target import Judged
 
 WORST_LAST = ("conforming", "inconclusive", "non-conforming")

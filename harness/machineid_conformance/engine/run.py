@@ -6,136 +6,38 @@ import asyncio
 import fnmatch
 import functools
 import os
-import re
 import secrets
-import shutil
 import signal
-import socket
-import subprocess
-import tempfile
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
 
-from fake_control_plane.certificates import Authority
 from fake_control_plane.state import ControlPlane
-from machineid_conformance.config import templates
-from machineid_conformance.config.model import Target
-from machineid_conformance.dilation.build import Library, Unavailable, place
+from machineid_conformance.dilation.build import Unavailable, place
 from machineid_conformance.dilation.page import Page
+from machineid_conformance.engine.api import Ran, Session, SetupError
 from machineid_conformance.engine.console import Console
 from machineid_conformance.engine.director import RunDirector
+from machineid_conformance.engine.host import host_command, temporary_folder
+from machineid_conformance.engine.instance import Instance, open_instance
+from machineid_conformance.engine.notes import Notes
 from machineid_conformance.engine.pace import Pace
 from machineid_conformance.engine.plan import PlannedRun
 from machineid_conformance.engine.stimulus import Stimulation
 from machineid_conformance.engine.target_time import TargetTime
 from machineid_conformance.engine.watch import Watch
-from machineid_conformance.gateway.gateway import Gateway
-from machineid_conformance.isolation.api import (
-    AllGone,
-    ConnectRefused,
-    DatagramSeen,
-    FileTouched,
-    IsolationError,
-    MainExited,
-    OutputChunk,
-    TimeFiles,
-    World,
-    WorldEvent,
-    WorldSpec,
-)
-from machineid_conformance.isolation.environment import target_environment
-from machineid_conformance.isolation.lines import LineSplitter
-from machineid_conformance.toxics.find import Toxiproxy
-from machineid_conformance.toxics.gate import Gate
-from machineid_conformance.trace.events import (
-    Datagram,
-    Diagnosed,
-    EffectAnswered,
-    EffectStarted,
-    Exited,
-    FaultWithheld,
-    Gone,
-    Output,
-    RunEnded,
-    RunStarted,
-    Signalled,
-    Spawned,
-)
+from machineid_conformance.isolation.api import AllGone, IsolationError, MainExited, OutputChunk, TimeFiles, WorldEvent
+from machineid_conformance.trace.events import Diagnosed, FaultWithheld, RunEnded, RunStarted, Signalled, Spawned
 from machineid_conformance.trace.redact import Redactor
 from machineid_conformance.trace.writer import TraceWriter
-
-OpenWorld = Callable[[WorldSpec], Awaitable[World]]
 
 QUIET_SECONDS = 1.0
 QUIET_WITH_DESCENDANTS = 0.05
 """How long, at most, a target that ended may still have requests under way; its descendants' connections never end by that."""
 TERM_SECONDS = 3.0
 """How long a target that was asked to end (SIGTERM) may take before it is killed."""
-
-
-class SetupError(Exception):
-    """``setup`` or ``teardown`` failed, or the target's command cannot be executed: nothing can be judged."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Session:
-    """What all runs of an engine share."""
-
-    report: Path
-    authority: Authority
-    authority_pem: Path
-    open_world: OpenWorld
-    mode: str
-    scratch: Path
-    library: Library | Unavailable
-    """Of target time."""
-    toxiproxy: Toxiproxy | None = None
-    """Delivers the network faults, if it was asked for."""
-    tell: Callable[[str, Mapping[str, Any]], None] | None = None
-    """Is told each event of every run, with the run's id, as it stands in its trace."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ran:
-    """A run that is over. ``seconds`` are target seconds; ``speed`` is the highest rate at which they passed. ``outside``: the command line
-    of a process of the target in real time, because of which all of it was.
-    """
-
-    run: PlannedRun
-    trace: Path
-    seconds: float
-    wall_seconds: float
-    speed: float = 1.0
-    outside: str | None = None
-
-
-@dataclass(kw_only=True)
-class Instance:
-    """One live process of the run, and what it is known to be doing."""
-
-    number: int
-    target: Target
-    device: str | None
-    world: World
-    gateway: Gateway
-    gate: Gate | None
-    environment: Mapping[str, str]
-    command: tuple[str, ...]
-    start: int = 0
-    exited: bool = True
-    gone: bool = True
-    left: tuple[str, ...] = ()
-    killed: tuple[str, ...] = ()
-    kill: asyncio.Event | None = None  # being killed; set when it is known what was
-    splitters: dict[tuple[int, str], LineSplitter] = field(default_factory=dict)
-    touched: dict[str, int] = field(default_factory=dict)  # path: effect number, while nothing else happened since
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Run:
@@ -187,6 +89,7 @@ class Run:
             hold_for=hold_for,
             registers=registers,
         )
+        self._notes = Notes(self.director, self._writer)
         self.director.toxiproxy = session.toxiproxy is not None
         self.director.drain = self._drain
         self.director.settle = self._settle
@@ -214,7 +117,7 @@ class Run:
 
     async def _execute(self) -> Ran:
         plan, director = self.plan, self.director
-        await _host_command(plan.target.setup, plan.target, "setup")
+        await host_command(plan.target.setup, plan.target, "setup")
         started = time.monotonic()
         try:
             self._record_header()
@@ -242,7 +145,7 @@ class Run:
             finally:
                 director.clear_timers()
                 self._writer.close()
-                await _host_command(plan.target.teardown, plan.target, "teardown")
+                await host_command(plan.target.teardown, plan.target, "teardown")
         return Ran(
             run=plan,
             trace=self.trace,
@@ -268,7 +171,7 @@ class Run:
         """The time that all worlds of this run share, where it is not real time; ``Pace`` sets its rate."""
         if self.speed == 1 or isinstance(self.session.library, Unavailable):
             return None
-        library = place(self.session.library, await stack.enter_async_context(_folder(self.session.scratch)))
+        library = place(self.session.library, await stack.enter_async_context(temporary_folder(self.session.scratch)))
         page = Page(library.page, library.woken)
         self.time.follow(page)
         stack.callback(page.close)
@@ -307,53 +210,13 @@ class Run:
         plan = self.plan
         wanted = [(plan.target, n) for n in range(1, plan.instances + 1)] + [(target, 1) for target in plan.companions]
         for number, (target, n) in enumerate(wanted, 1):
-            await self._open_instance(stack, number, target, n, time)
-
-    async def _open_instance(
-        self, stack: AsyncExitStack, number: int, target: Target, n: int, time: TimeFiles | None
-    ) -> None:
-        folder = await stack.enter_async_context(_folder(self.session.scratch))
-        target = _of_instance(target, n)
-        port = _port_of(target, self.session.mode)
-        device = next(iter(target.devices_of(n)), None)
-        values = {"org_key": self.console.key, "device": device or "", "port": str(port or ""), "n": str(n)}
-        command = tuple(_substitute(part, values, n) for part in target.command)
-        world = await self.session.open_world(
-            WorldSpec(
-                folder=folder, cwd=target.cwd, command=command, authority=self.session.authority_pem, workdir=target.workdir,
-                expose=target.expose, hidden=(self.session.report, self.session.scratch), logs=target.logs, time=time,
-            )
-        )  # fmt: skip
-        stack.push_async_callback(world.close)
-        environment = target_environment(
-            replace(target, env={**target.env, **self.plan.environment}),
-            world.environment,
-            org_key=self.console.key,
-            device=device,
-            port=port,
-            n=n,
-        )
-        gate = await self._gate(stack)
-        gateway = Gateway(
-            world=world, director=self.director, authority=self.session.authority, target=target, instance=number,
-            default_device=lambda: device or self.director.subject_device(), org_keys=self.console.keys, gate=gate,
-        )  # fmt: skip
-        stack.push_async_callback(gateway.close)
-        instance = Instance(
-            number=number, target=target, device=device, world=world, gateway=gateway, gate=gate, environment=environment,
-            command=command,
-        )  # fmt: skip
-        self.instances.append(instance)
-        self._tasks.append(asyncio.create_task(gateway.serve()))
-        self._tasks.append(asyncio.create_task(self._follow(instance)))
-
-    async def _gate(self, stack: AsyncExitStack) -> Gate | None:
-        """The instance's way through Toxiproxy, with ``--faults toxiproxy``."""
-        if self.session.toxiproxy is None:
-            return None
-        gate = await Gate.open(self.session.toxiproxy)
-        stack.push_async_callback(gate.close)
-        return gate
+            instance = await open_instance(
+                stack, number, target, n, session=self.session, console=self.console, director=self.director,
+                environment=plan.environment, time=time,
+            )  # fmt: skip
+            self.instances.append(instance)
+            self._tasks.append(asyncio.create_task(instance.gateway.serve()))
+            self._tasks.append(asyncio.create_task(self._follow(instance)))
 
     def _preregister(self) -> None:
         """Devices that the scenario acts on before the start must exist; a preregistered target's always do."""
@@ -431,7 +294,7 @@ class Run:
             self._ends.append((instance, event))
             self._ended.set()
         else:
-            self._note(instance, event)
+            self._notes.take(instance, event)
 
     async def _follow_ends(self) -> None:
         """Processes end one after the other, each after everything that it had sent."""
@@ -446,7 +309,7 @@ class Run:
                     await instance.kill.wait()
                 self._drain()
                 self._ends.popleft()
-                self._note(instance, event)
+                self._notes.take(instance, event)
                 if isinstance(event, MainExited):
                     await self.director.fire("after", "exit", event.start)
 
@@ -466,92 +329,6 @@ class Run:
                     FaultWithheld(fault="refuse", variant=None, why="the world has no control listener")
                 )
 
-    def _note(self, instance: Instance, event: WorldEvent) -> None:
-        director = self.director
-        if isinstance(event, OutputChunk):
-            self._output(instance, event)
-        elif isinstance(event, MainExited):
-            instance.exited, instance.left = True, event.left
-            director.record(
-                Exited(
-                    instance=instance.number, start=event.start, code=event.code, signal=event.signal,
-                    by="harness" if director.closing else "target", left=event.left,
-                )
-            )  # fmt: skip
-            director.progress.ring(self.clock())
-        elif isinstance(event, AllGone):
-            instance.gone = True
-            self._flush(instance)
-            director.record(
-                Gone(
-                    instance=instance.number, start=event.start, by="harness" if instance.killed else "target",
-                    killed=instance.killed,
-                )
-            )  # fmt: skip
-            director.progress.bell.set()
-        elif isinstance(event, FileTouched):
-            self._file_effect(instance, event)
-        elif isinstance(event, ConnectRefused):
-            self._connect_refused(instance)
-        elif isinstance(event, DatagramSeen):
-            director.record(Datagram(instance=instance.number, host=event.host, port=event.port, size=event.size))
-
-    def _connect_refused(self, instance: Instance) -> None:
-        if instance.gate is None:
-            self.director.connect_refused(instance.number)
-        elif (also := instance.gate.refused()) is not None:
-            self.director.connect_refused(instance.number, also=also)
-        else:
-            why = "a connect was refused, and Toxiproxy's proxy was not down"
-            self.director.record(FaultWithheld(fault="refuse", variant=None, why=why))
-
-    def _output(self, instance: Instance, chunk: OutputChunk) -> None:
-        splitter = instance.splitters.setdefault((chunk.start, chunk.stream), LineSplitter())
-        lines = list(splitter.feed(chunk.data))
-        if chunk.last:
-            lines += splitter.flush()
-        for line in lines:
-            self._line(instance, chunk.start, chunk.stream, line.text, continues=line.continues)
-
-    def _flush(self, instance: Instance) -> None:
-        for (start, stream), splitter in instance.splitters.items():
-            for line in splitter.flush():
-                self._line(instance, start, stream, line.text, continues=line.continues)
-
-    def _line(self, instance: Instance, start: int, stream: str, text: str, *, continues: bool) -> None:
-        self.director.record(
-            Output(instance=instance.number, start=start, stream=stream, text=text, continues=continues)
-        )
-        for number, rule in enumerate(instance.target.effects):
-            if rule.match.stdout is not None and stream == "stdout" and re.search(rule.match.stdout, text):
-                self._silent_effect(instance, number, transport_output=True, path=None)
-                return
-
-    def _file_effect(self, instance: Instance, event: FileTouched) -> None:
-        for number, rule in enumerate(instance.target.effects):
-            pattern = rule.match.file
-            if pattern is None or event.how == "removed" or not fnmatch.fnmatchcase(event.path, pattern):
-                continue
-            if instance.touched.get(event.path) == self._writer.written:
-                return  # the same write, seen as created and written
-            self._silent_effect(instance, number, transport_output=False, path=event.path)
-            instance.touched[event.path] = self._writer.written
-            return
-
-    def _silent_effect(self, instance: Instance, number: int, *, transport_output: bool, path: str | None) -> None:
-        """An effect that cannot be held or answered: a declared output line, a file."""
-        director, rule = self.director, instance.target.effects[number]
-        effect = director.record(
-            EffectStarted(
-                effect=director.next_effect(), instance=instance.number, role=rule.role or "side-effect",
-                label=rule.label or (f"write {path}" if path else "output line"),
-                transport="output" if transport_output else "file",
-                device=rule.device or instance.device or director.subject_device(), path=path, rule=number, group=rule.group,
-            )
-        )  # fmt: skip
-        director.count_silent(effect)
-        director.record(EffectAnswered(effect=effect.effect, status=None))
-
     async def _send_signal(self, number: signal.Signals) -> None:
         for instance in self.instances[: self.plan.instances]:
             self.director.record(Signalled(instance=instance.number, signal=number.name, why="scenario"))
@@ -570,7 +347,7 @@ class Run:
         files = tuple(path for instance in self.instances[:1] for path in instance.world.files_written())
         self._drain()
         for instance in self.instances:
-            self._flush(instance)
+            self._notes.flush(instance)
         self.director.record(RunEnded(reason=reason, files_written=files))
 
     async def _stop_instance(self, instance: Instance) -> None:
@@ -606,96 +383,3 @@ class Run:
     def diagnose(self, problem: str, detail: str) -> None:
         """Write down what a person should know of this run."""
         self.director.record(Diagnosed(problem=problem, detail=detail))
-
-
-@asynccontextmanager
-async def _folder(scratch: Path) -> AsyncIterator[Path]:
-    folder = Path(tempfile.mkdtemp(dir=scratch))
-    try:
-        yield folder
-    finally:
-        if not _removed_empty(folder):
-            await asyncio.to_thread(_remove, folder)
-
-
-def _removed_empty(folder: Path) -> bool:
-    """The world has emptied it, as a rule: that takes no thread."""
-    with suppress(OSError):
-        folder.rmdir()
-    return not folder.exists()
-
-
-def _remove(folder: Path) -> None:
-    def retry(function: Callable[..., object], path: str, _error: object) -> None:
-        # overlayfs leaves its work folder without permissions
-        with suppress(OSError):
-            Path(path).chmod(0o700)
-            function(path)
-
-    shutil.rmtree(folder, onerror=retry)
-
-
-async def _host_command(command: str | None, target: Target, what: str) -> None:
-    """``setup`` and ``teardown`` run on the host: they prepare what ``passthrough`` leads to."""
-    if command is None:
-        return
-    process = await asyncio.create_subprocess_shell(
-        command, cwd=target.cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    try:
-        output, _ = await process.communicate()
-    except asyncio.CancelledError:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        raise
-    if process.returncode:
-        tail = output.decode(errors="backslashreplace")[-2000:]
-        raise SetupError(
-            f"target {target.name!r}: {what} = {command!r} ended with status {process.returncode}:\n{tail}"
-        )
-
-
-def _of_instance(target: Target, n: int) -> Target:
-    """The target as its n-th instance has it: ``{n}`` is filled in where an effect rule names a device."""
-    rules = (replace(rule, device=templates.fill(rule.device, n=n)) if rule.device else rule for rule in target.effects)
-    return replace(target, effects=tuple(rules))
-
-
-def _port_of(target: Target, mode: str) -> int | None:
-    """The port that a pushed-to target listens on; ``listen`` may fix one. In a namespace any will do, its network is its own."""
-    if target.stimulus is None:
-        return None
-    fixed = re.search(r":(\d+)(?:/|$)", target.stimulus.listen)
-    if fixed:
-        if mode == "proxy":
-            _must_be_free(int(fixed[1]), target)
-        return int(fixed[1])
-    if mode == "namespace":
-        return 18080
-    with socket.create_server(("127.0.0.1", 0)) as free:  # runs beside each other share this machine's ports
-        return int(free.getsockname()[1])
-
-
-def _must_be_free(port: int, target: Target) -> None:
-    """Whoever listens there already would get the stimuli that are meant for the target."""
-    try:
-        socket.create_server(("127.0.0.1", port)).close()
-    except OSError as error:
-        assert target.stimulus is not None
-        raise SetupError(
-            f"target {target.name!r}: its listen = {target.stimulus.listen!r} names port {port} of this machine, which cannot be "
-            f"had: {error.strerror or error}; end what listens there, or let the harness choose: "
-            'listen = "http://127.0.0.1:{port}"'
-        ) from error
-
-
-def _substitute(text: str, values: Mapping[str, str], n: int) -> str:
-    def value(found: re.Match[str]) -> str:
-        name, form = found[1], found[2]
-        return format(n, form) if name == "n" and form else values[name]
-
-    return re.sub(r"\{(org_key|device|port|n)(?::([^{}]*))?\}", value, text)
-
-
-__all__ = ["Instance", "Ran", "Run", "Session", "SetupError"]

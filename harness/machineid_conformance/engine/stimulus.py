@@ -15,7 +15,7 @@ from machineid_conformance.trace.events import StimulusAnswered, StimulusSent
 
 if TYPE_CHECKING:
     from machineid_conformance.engine.director import RunDirector
-    from machineid_conformance.engine.run import Instance
+    from machineid_conformance.engine.instance import Instance
 
 LISTEN_INTERVAL = 0.02
 """How often, in seconds, it is tried whether the target listens yet: there is no event for that."""

@@ -12,12 +12,13 @@ from machineid_conformance.config import templates
 from machineid_conformance.config.model import Target
 from machineid_conformance.dilation.build import Unavailable
 from machineid_conformance.engine import pressure, time_probe
+from machineid_conformance.engine.api import Ran, Session, SetupError
 from machineid_conformance.engine.director import HELD_AT_ONCE
 from machineid_conformance.engine.interruption import Interruption
 from machineid_conformance.engine.pace import AUTO
 from machineid_conformance.engine.plan import PlannedRun, baseline_runs, runs_of, without_repeats
 from machineid_conformance.engine.results import observation_json, target_json
-from machineid_conformance.engine.run import Ran, Run, Session, SetupError
+from machineid_conformance.engine.run import Run
 from machineid_conformance.engine.selection import Selection
 from machineid_conformance.engine.slots import Slots
 from machineid_conformance.engine.stream import Message
@@ -176,10 +177,11 @@ class TargetSession:
         await self._run_all(plans.values())
 
     async def _run_all(self, plans: Iterable[tuple[PlannedRun, ...]]) -> None:
-        # What holds a validate for a share of the client's deadline needs the deadline to be known: the runs that measure it go before.
+        # What waits goes first: it needs no core, and a wait that must be repeated in real time is over before the rest is. And what holds
+        # a validate for a share of the client's deadline needs the deadline to be known: the runs that measure it go before.
         async with asyncio.TaskGroup() as group:
             measuring = list[asyncio.Task[None]]()
-            for runs in sorted(plans, key=lambda runs: _holds(runs[0].scenario)):
+            for runs in sorted(plans, key=lambda runs: (_holds(runs[0].scenario), not _waits(runs[0].scenario))):
                 after = tuple(measuring) if _holds(runs[0].scenario) else ()
                 task = group.create_task(self._run_scenario(runs, after))
                 if any(map(_measures_the_deadline, runs)):

@@ -18,8 +18,8 @@ from pathlib import Path
 from machineid_conformance.config.model import Target
 from machineid_conformance.dilation.build import Library, place
 from machineid_conformance.dilation.page import Page
+from machineid_conformance.engine.api import Session
 from machineid_conformance.engine.pace import Pace
-from machineid_conformance.engine.run import Session
 from machineid_conformance.engine.target_time import TargetTime
 from machineid_conformance.gateway.tasks import cancelled
 from machineid_conformance.isolation.api import AllGone, OutputChunk, TimeFiles, World, WorldSpec

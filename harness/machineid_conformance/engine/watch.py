@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from machineid_conformance.trace.events import Watched
 
 if TYPE_CHECKING:
-    from machineid_conformance.engine.run import Instance, Run
+    from machineid_conformance.engine.instance import Instance
+    from machineid_conformance.engine.run import Run
 
 QUIET_SECONDS = 0.3
 """Of a run in which nothing happened for so long it is asked whether it waits: then it gives its place among the busy ones to another."""
