@@ -53,7 +53,7 @@ class Stage:
             hold_for=lambda share: share,
         )
         self.refusing: list[bool] = []
-        self.director.refuse = self.refusing.append
+        self.director.faults.refuse = self.refusing.append
         self._numbers = itertools.count(1)
 
     async def call(self, operation: Any) -> Receipt:
@@ -88,7 +88,7 @@ def play(
         stage = Stage(path, steps)
         stage.writer.write(RunStarted(run="r", target="worker", scenario="s", rules=()))
         await script(stage)
-        stage.director.clear_timers()
+        stage.director.faults.clear_timers()
         stage.writer.close()
 
     asyncio.run(main())

@@ -8,24 +8,24 @@ nothing else runs and nothing is drained: what the target writes in reply to an 
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fake_control_plane import faults
 from fake_control_plane.answers import Answer
 from fake_control_plane.api import Call, handle
-from fake_control_plane.faults.api import AnswerFault, Ending, Fault, ListenerFault, Receipt
+from fake_control_plane.faults.api import Ending, ListenerFault, Receipt
 from fake_control_plane.state import ControlPlane
 from machineid_conformance.engine.console import Console
+from machineid_conformance.engine.faults import Faults, armed_early, fault_of
 from machineid_conformance.engine.plan import PlannedRun
+from machineid_conformance.engine.progress import Progress
 from machineid_conformance.engine.target_time import TargetTime
 from machineid_conformance.gateway.api import Ruling
-from machineid_conformance.scenario.model import Moment, Step, Until
+from machineid_conformance.scenario.model import Step
 from machineid_conformance.trace.events import (
     ControlAnswered,
     ControlFailed,
@@ -35,10 +35,7 @@ from machineid_conformance.trace.events import (
     EffectStarted,
     Event,
     Exited,
-    FaultArmed,
-    FaultCleared,
     FaultDelivered,
-    FaultWithheld,
     Gone,
     Operation,
     Output,
@@ -53,28 +50,11 @@ E = TypeVar("E", bound=Event)
 NOT_WORK = frozenset({"log", "release", "ignore"})
 HELD_AT_ONCE = 1.0
 """Seconds of an answer that is held back in which target time stays real time: work that does not wait for its decision starts in them."""
-OUTAGE_SECONDS = 60.0
-"""requirements.md, How runs are judged: an outage that ends does so after its failed calls, or after 60 s of target time."""
 
 _UNDRAINED = (ControlAnswered, ControlFailed, FaultDelivered, EffectAnswered, EffectAborted, StimulusSent, Output)
 """Written at once: pending output belongs after them, or was drained before."""
 _AFTER_THE_END = (Output, Exited, Gone, Signalled, RunEnded)
 """What is still recorded once the run has been ended."""
-_HOW = {"tcp": "refused", "dns": "dns", "tls": "tls"}
-
-
-@dataclass
-class ActiveFault:
-    """A fault in force. ``everything``: it hits every operation, not only validate (it is pinned to the start or to register)."""
-
-    fault: Fault
-    name: str
-    variant: str | None
-    until: Until | None
-    everything: bool
-    failures: int = 0
-    struck: int = 0  # calls that it was to be delivered on
-    timer: asyncio.Task[None] | None = None
 
 
 @dataclass
@@ -84,46 +64,6 @@ class _Call:
     call: Call
     began: float
     operation: Operation = "unknown"
-
-
-@dataclass
-class Progress:
-    """What the watcher of a run decides by. Times are target seconds; ``bell`` rings whenever something here changes."""
-
-    bell: asyncio.Event = field(default_factory=asyncio.Event)
-    contacted: bool = False  # the first call or effect of this start was seen
-    started_at: float = 0.0
-    last_activity: float = 0.0
-    open_calls: int = 0
-    open_effects: int = 0
-    withheld: int = 0  # of the open calls: those that a fault has taken over, and that may last
-    validates: int = 0
-    effects: int = 0
-    effects_since_validate: int = 0
-    refused_at: float | None = None  # the last refusal that no fresh allow followed
-    first_refusal_at: float | None = None
-    validates_since_refusal: int = 0
-    validates_before_restart: int = 0
-
-    @property
-    def owes(self) -> bool:
-        """Whether the target waits for something that the harness is about to give."""
-        return self.open_calls > self.withheld or self.open_effects > 0
-
-    def restarted(self, now: float) -> None:
-        """The target was started again: what it was refused before no longer says anything."""
-        self.refused_at = self.first_refusal_at = None
-        self.validates_since_refusal = self.effects_since_validate = 0
-        self.validates_before_restart = self.validates
-        self.contacted = False
-        self.started_at = self.last_activity = now
-        self.bell.set()
-
-    def ring(self, now: float) -> None:
-        """Something that counts as activity happened."""
-        self.contacted = True
-        self.last_activity = now
-        self.bell.set()
 
 
 class RunDirector:
@@ -145,13 +85,13 @@ class RunDirector:
         self.plane = plane
         self.console = console
         self.closing = False
-        self.toxiproxy = False
-        """Whether connects are refused because a proxy of Toxiproxy is down (``--faults toxiproxy``)."""
-        self.fault: ActiveFault | None = None
+        variant = run.variant.id if run.variant else None
+        self.faults = Faults(
+            record=self.record, pause=time.pause, clock=time.now, progress=self.progress, variant=variant
+        )
         # Set by the run: it owns the worlds.
         self.drain: Callable[[], None] = lambda: None
         self.settle: Callable[[], None] = lambda: None
-        self.refuse: Callable[[bool], None] = lambda _refuse: None
         self.restart: Callable[[], Awaitable[None]] | None = None
         self.send_signal: Callable[[signal.Signals], Awaitable[None]] | None = None
         self.stimulate: Callable[[int], None] | None = None
@@ -170,8 +110,8 @@ class RunDirector:
         self._effect_index: dict[int, int] = {}
         self._effect_times: list[tuple[int, float]] = []
         self._first_registered: str | None = None
-        self._pending = [self._arm_early(step, registers=registers) for step in run.steps]
-        self._closes = any(isinstance(fault, ListenerFault) for fault in map(self._fault_of, run.steps) if fault)
+        self._pending = [armed_early(step, registers=registers) for step in run.steps]
+        self._closes = any(isinstance(fault, ListenerFault) for fault in map(fault_of, run.steps))
 
     # -- recording -----------------------------------------------------------------------------------------------------
 
@@ -202,7 +142,7 @@ class RunDirector:
     # -- the control plane ---------------------------------------------------------------------------------------------
 
     def listener_fault(self) -> ListenerFault | None:
-        return self.fault.fault if self.fault and isinstance(self.fault.fault, ListenerFault) else None
+        return self.faults.listener
 
     async def listener_fault_delivered(
         self,
@@ -214,9 +154,17 @@ class RunDirector:
         ending: Ending | None = None,
         waited: float | None = None,
     ) -> None:
-        self._struck(
-            fault, instance=instance, connection=connection, evidence=evidence, how=ending, waited=_rounded(waited)
+        self.faults.struck(
+            fault, instance=instance, connection=connection, evidence=evidence, ending=ending, waited=_rounded(waited)
         )
+
+    def connect_refused(self, instance: int, *, also: str | None = None) -> None:
+        """The kernel answered a connect to the control plane with RST, while it was to be refused. ``also``: what else shows it."""
+        fault = self.faults.listener
+        if fault is not None and fault.layer == "tcp":
+            seen = "the kernel answered the SYN with RST (seen on the wire)"
+            evidence = seen if also is None else f"{also}; {seen}"
+            self.faults.struck(fault, instance=instance, connection=None, evidence=evidence)
 
     @contextmanager
     def withholding(self) -> Iterator[None]:
@@ -231,54 +179,6 @@ class RunDirector:
             progress.open_calls -= 1
             progress.withheld -= 1
             progress.ring(self._clock())
-
-    def connect_refused(self, instance: int, *, also: str | None = None) -> None:
-        """The kernel answered a connect to the control plane with RST, while it was to be refused. ``also``: what else shows it."""
-        fault = self.listener_fault()
-        if fault is not None and fault.layer == "tcp":
-            seen = "the kernel answered the SYN with RST (seen on the wire)"
-            self._struck(
-                fault, instance=instance, connection=None, evidence=seen if also is None else f"{also}; {seen}"
-            )
-
-    def _struck(
-        self,
-        fault: ListenerFault,
-        *,
-        instance: int,
-        connection: int | None,
-        evidence: str,
-        how: Ending | None = None,
-        waited: float | None = None,
-    ) -> None:
-        active = self.fault
-        if active is None or active.fault is not fault:
-            return
-        self.record(
-            FaultDelivered(
-                fault=active.name,
-                variant=active.variant,
-                call=None,
-                connection=connection,
-                operation="unknown",
-                device=None,
-                evidence=evidence,
-                by="toxiproxy" if self.toxiproxy and fault.layer == "tcp" else "built-in",
-            )
-        )
-        self.record(
-            ControlFailed(
-                call=None,
-                connection=connection,
-                instance=instance,
-                operation="unknown",
-                device=None,
-                how=how or _HOW[fault.layer],
-                waited=waited,
-            )
-        )
-        self._refused()
-        self._failed()
 
     async def control(self, call: Call, *, number: int, connection: int, instance: int) -> Ruling:
         operation: Operation = call.operation
@@ -313,7 +213,7 @@ class RunDirector:
         if self._hold is not None and operation == "validate":
             await self._hold_back(self._hold_for(self._hold))
         allow = self.plane.allow_answer(call.device or "")
-        fault = self._answer_fault(operation)
+        fault = self.faults.on_answer(operation)
         earlier = truths[max(0, before - fault.earlier_answers) : before] if fault is not None else ()
         self.settle()
         self.drain()
@@ -337,10 +237,12 @@ class RunDirector:
         self, number: int, call: Call, ruling: Ruling, receipt: Receipt, *, connection: int, instance: int
     ) -> None:
         seen = self._calls.pop((instance, number))
-        answer, active = receipt.answer, self.fault
+        answer = receipt.answer
         if ruling.fault is not None:
             self.progress.withheld -= 1
-            self._record_receipt(seen, ruling.fault, receipt, active, connection)
+            self.faults.receive(
+                receipt, fault=ruling.fault, call=seen.number, connection=connection, operation=seen.operation, device=call.device
+            )  # fmt: skip
         decision = answer.decision if answer is not None and seen.operation == "validate" else None
         if answer is not None:
             body = answer.body if isinstance(answer.body, dict) else {}
@@ -363,10 +265,10 @@ class RunDirector:
             if decision == "allow":
                 progress.refused_at = None
             else:
-                self._refused()
+                progress.refused(self._clock())
         progress.ring(self._clock())
         if answer is None or answer.status >= 300 or decision == "failure":
-            self._failed()
+            self.faults.failed()
         await self.fire("after", seen.operation, seen.n, device=call.device)
 
     # -- effects -------------------------------------------------------------------------------------------------------
@@ -428,7 +330,7 @@ class RunDirector:
     async def _do(self, step: Step, *, device: str | None, held: int | None) -> None:
         kind, argument = step.do.kind, step.do.argument
         if kind == "fault":
-            self._start_fault(step)
+            self.faults.start(step)
         elif kind == "hold":
             self._hold = float(argument["validate"])
         elif kind == "restart":
@@ -469,110 +371,6 @@ class RunDirector:
     def first_registered(self) -> str | None:
         """The first device that the control plane registered in this run."""
         return self._first_registered
-
-    # -- faults --------------------------------------------------------------------------------------------------------
-
-    def _fault_of(self, step: Step) -> Fault | None:
-        if step.do.kind != "fault":
-            return None
-        ((name, parameters),) = step.do.argument.items()
-        return faults.make(name, parameters or {})
-
-    def _arm_early(self, step: Step, *, registers: bool) -> Step:
-        """A listener fault at the n-th validate must stand before its connection is made: after the control call before it."""
-        fault = self._fault_of(step)
-        if not isinstance(fault, ListenerFault) or step.at.relation != "before":
-            return step
-        n = step.at.n if isinstance(step.at.n, int) else 1
-        if step.at.subject == "validate" and n > 1:
-            moment = Moment(relation="after", subject="validate", n=n - 1)
-        elif step.at.subject == "validate" and registers:
-            moment = Moment(relation="after", subject="register", n=1)
-        else:
-            moment = Moment(relation="before", subject="start", n=1)
-        return replace(step, at=moment)
-
-    def _start_fault(self, step: Step) -> None:
-        fault = self._fault_of(step)
-        assert fault is not None
-        self.clear_fault()
-        self.fault = active = ActiveFault(
-            fault=fault,
-            name=fault.name,
-            variant=self.run.variant.id if self.run.variant else None,
-            until=step.until,
-            everything=step.at.subject in ("start", "register"),
-        )
-        self.record(FaultArmed(fault=active.name, variant=active.variant))
-        if isinstance(fault, ListenerFault) and fault.layer == "tcp":
-            self.refuse(True)
-        if active.until is not None:
-            seconds = active.until.seconds if active.until.seconds is not None else OUTAGE_SECONDS
-            active.timer = asyncio.create_task(self._clear_later(active, seconds))
-
-    async def _clear_later(self, active: ActiveFault, seconds: float) -> None:
-        await self.pause(seconds)
-        if self.fault is active:
-            active.timer = None
-            self.clear_fault()
-
-    def clear_fault(self) -> None:
-        """End the fault in force, if there is one: the control plane is back."""
-        active, self.fault = self.fault, None
-        if active is None:
-            return
-        if active.timer is not None:
-            active.timer.cancel()
-        if isinstance(active.fault, ListenerFault) and active.fault.layer == "tcp":
-            self.refuse(False)
-        self.record(FaultCleared(fault=active.name, variant=active.variant))
-        self.progress.ring(self._clock())
-
-    def clear_timers(self) -> None:
-        """The run is over: nothing of it may fire any more."""
-        if self.fault is not None and self.fault.timer is not None:
-            self.fault.timer.cancel()
-
-    def _answer_fault(self, operation: str) -> AnswerFault | None:
-        active = self.fault
-        if active is None or not isinstance(active.fault, AnswerFault):
-            return None
-        if operation != "validate" and not active.everything:
-            return None
-        active.struck += 1
-        return active.fault.at(active.struck)
-
-    def _record_receipt(
-        self, seen: _Call, fault: AnswerFault, receipt: Receipt, active: ActiveFault | None, connection: int
-    ) -> None:
-        variant = self.run.variant.id if self.run.variant else None
-        name = active.name if active is not None and active.fault is fault else fault.name
-        if receipt.delivered:
-            self.record(
-                FaultDelivered(
-                    fault=name, variant=variant, call=seen.number, connection=connection, operation=seen.operation,
-                    device=seen.call.device, evidence=receipt.evidence, by=receipt.by,
-                )
-            )  # fmt: skip
-        else:
-            self.record(FaultWithheld(fault=name, variant=variant, why=receipt.evidence))
-
-    def _failed(self) -> None:
-        active = self.fault
-        if active is None:
-            return
-        active.failures += 1
-        if active.until is not None and active.until.calls is not None and active.failures >= active.until.calls:
-            self.clear_fault()
-
-    def _refused(self) -> None:
-        progress, now = self.progress, self._clock()
-        if progress.refused_at is None:
-            progress.refused_at = now
-            progress.validates_since_refusal = 0
-        if progress.first_refusal_at is None:
-            progress.first_refusal_at = now
-        progress.ring(now)
 
     def _secrets(self, call: Call) -> tuple[str, ...]:
         found = []

@@ -90,10 +90,10 @@ class Run:
             registers=registers,
         )
         self._notes = Notes(self.director, self._writer)
-        self.director.toxiproxy = session.toxiproxy is not None
+        self.director.faults.toxiproxy = session.toxiproxy is not None
         self.director.drain = self._drain
         self.director.settle = self._settle
-        self.director.refuse = self._refuse
+        self.director.faults.refuse = self._refuse
         self.director.restart = self.restart
         self.director.send_signal = self._send_signal
         self.stimulation: Stimulation | None = None
@@ -143,7 +143,7 @@ class Run:
             try:
                 await asyncio.gather(*self._tasks, return_exceptions=True)
             finally:
-                director.clear_timers()
+                director.faults.clear_timers()
                 self._writer.close()
                 await host_command(plan.target.teardown, plan.target, "teardown")
         return Ran(

@@ -173,7 +173,7 @@ class Watch:
         return self.progress.open_calls > 0 or self.progress.open_effects > 0
 
     def _waits_for_the_end_of_an_outage(self) -> bool:
-        fault = self.run.director.fault
+        fault = self.run.director.faults.active
         alive = any(not instance.gone for instance in self.run.instances[: self.run.plan.instances])
         return fault is not None and fault.timer is not None and alive
 
