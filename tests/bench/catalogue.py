@@ -113,7 +113,9 @@ def main() -> None:
     parser.add_argument(
         "--target", default="sdk-worker", help="a conforming target of tests/runtimes (default sdk-worker)"
     )
-    parser.add_argument("--sweep", choices=("kinds", "all"), default="kinds", help="of the target (default kinds)")
+    parser.add_argument(
+        "--sweep", choices=("kinds", "classes", "all"), default="kinds", help="of the target (default kinds)"
+    )
     options = parser.parse_args()
     with accounted() as everything, tempfile.TemporaryDirectory() as folder:
         config = swept(options.target, options.sweep, Path(folder))

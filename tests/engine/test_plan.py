@@ -76,6 +76,20 @@ def test_all_runs_every_variant_at_every_boundary() -> None:
     assert len(runs) == len(set(runs)) == 6
 
 
+def test_classes_runs_one_variant_at_each_boundary_and_rotates() -> None:
+    assert names(FAULTS, target(sweep="classes"), baseline("startup", "task", "task", "side-effect")) == [
+        "worker/server-error/validate-1/500",
+        "worker/server-error/validate-2/502",
+        "worker/server-error/validate-3/500",
+        "worker/server-error/validate-4/502",
+    ]
+
+
+def test_classes_leaves_nothing_out_of_what_is_not_swept() -> None:
+    once = replace(FAULTS, sweep="once")
+    assert len(names(once, target(sweep="classes"), baseline("startup"))) == len(VARIANTS)
+
+
 def test_the_variant_and_the_boundary_are_bound_into_the_steps() -> None:
     run = runs_of(FAULTS, target(), baseline("startup"))[1]
     assert (run.subject, run.n) == ("validate", 1)
@@ -124,7 +138,7 @@ BUNDLED = load_catalogue(known_rules=rules())
 
 
 @pytest.mark.parametrize("scenario", BUNDLED, ids=lambda scenario: scenario.id)
-@pytest.mark.parametrize("sweep", ["kinds", "all"])
+@pytest.mark.parametrize("sweep", ["kinds", "classes", "all"])
 def test_no_bundled_scenario_plans_a_run_twice(scenario: Scenario, sweep: str) -> None:
     of = target(sweep=sweep, devices=("one", "two"), bypass_env=ENVIRONMENTS, variants=ENVIRONMENTS, instances=2)
     for boundaries, effects in (

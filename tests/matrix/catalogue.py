@@ -134,7 +134,7 @@ def write_violations(violations: Sequence[Violation], folder: Path) -> Path:
     targets = load_targets()
     tables = ["edition = 1\n"]
     for violation in violations:
-        target = {**targets[violation.twin], **violation.target}
+        target = {**targets[violation.twin], "sweep": "kinds", **violation.target}
         original = program_of(target)
         program = folder / violation.name / original.name
         program.parent.mkdir()
@@ -143,6 +143,17 @@ def write_violations(violations: Sequence[Violation], folder: Path) -> Path:
         target["cwd"] = violation.name
         keys = "\n".join(f"{key} = {toml(value)}" for key, value in target.items())
         tables.append(f"[targets.{violation.name}]\n{keys}\n")
+    config = folder / "machineid-conformance.toml"
+    config.write_text("\n".join(tables), encoding="utf-8")
+    return config
+
+
+def write_conforming(folder: Path, *, sweep: str) -> Path:
+    """Write a configuration with every conforming target under one sweep, whatever its own is; returns its path."""
+    tables = ["edition = 1\n"]
+    for name, target in load_targets().items():
+        keys = {**target, "sweep": sweep, "cwd": str(RUNTIMES / str(target["cwd"]))}
+        tables.append("\n".join([f"[targets.{name}]", *(f"{key} = {toml(value)}" for key, value in keys.items()), ""]))
     config = folder / "machineid-conformance.toml"
     config.write_text("\n".join(tables), encoding="utf-8")
     return config

@@ -43,6 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     matrix.add_argument(
         "--only", action="append", default=[], metavar="GLOB", help="only these runtimes; may be repeated"
     )
+    matrix.add_argument(
+        "--sweep",
+        choices=("kinds", "classes", "all"),
+        help="of every conforming runtime (default: what its table says)",
+    )
     together = stages.add_parser("concurrency", help="the runtime that does four jobs at a time: nobody accuses it")
     together.add_argument("--runs", type=_positive, default=200, metavar="N", help="judge until there are so many runs")
     equal = stages.add_parser("equality", help="run, pytest, -n 2 and --jobs 1 find the same, in equal traces")
@@ -67,7 +72,9 @@ def _positive(text: str) -> int:
 def _stages(options: argparse.Namespace) -> Iterator[Pass]:
     report = options.report.resolve()
     if options.stage == "matrix":
-        yield from _matrix(report, options.times, options.isolation, busy=options.busy, only=options.only)
+        yield from _matrix(
+            report, options.times, options.isolation, busy=options.busy, only=options.only, sweep=options.sweep
+        )
     elif options.stage == "concurrency":
         yield from _concurrency(report, options.runs, busy=options.busy)
     elif options.stage == "equality":
@@ -77,14 +84,23 @@ def _stages(options: argparse.Namespace) -> Iterator[Pass]:
         yield from _concurrency(report, 200, busy=True)
         yield from _matrix(report, 1, "proxy")
         yield from _matrix(report, 1, "namespace", busy=True)
+        yield from _matrix(report, 1, "namespace", sweep="kinds")
         yield from _matrix(report, options.times, "namespace")
 
 
 def _matrix(
-    report: Path, times: int, isolation: Isolation, *, busy: bool = False, only: Sequence[str] = ()
+    report: Path,
+    times: int,
+    isolation: Isolation,
+    *,
+    busy: bool = False,
+    only: Sequence[str] = (),
+    sweep: str | None = None,
 ) -> Iterator[Pass]:
-    stage = _name(f"matrix in {isolation} isolation", busy=busy)
-    matrix = Matrix(stage, report / stage.replace(" ", "-"), isolation=isolation, only=only)
+    of = f", sweep {sweep}" if sweep else ""
+    stage = _name(f"matrix in {isolation} isolation{of}", busy=busy)
+    folder = report / stage.replace(",", "").replace(" ", "-")
+    matrix = Matrix(stage, folder, isolation=isolation, only=only, sweep=sweep)
     for number in range(1, times + 1):
         with load(busy=busy):
             one = matrix.judge(number)

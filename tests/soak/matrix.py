@@ -16,6 +16,7 @@ from tests.matrix.catalogue import (
     load_expectations,
     load_violations,
     missing_programs,
+    write_conforming,
     write_violations,
 )
 from tests.matrix.running import HarnessFailedError, explain, run_scenarios, run_targets, statuses, unexpected
@@ -28,16 +29,19 @@ EXPLAINED = 6
 class Matrix:
     """The passes of one stage; the first one's scores are what the later ones are compared with.
 
-    ``only`` are globs of runtimes; none: all that this isolation can judge.
+    ``only`` are globs of runtimes; none: all that this isolation can judge. ``sweep``: of each conforming one; None: its own.
     """
 
-    def __init__(self, stage: str, folder: Path, *, isolation: Isolation, only: Sequence[str] = ()) -> None:
+    def __init__(
+        self, stage: str, folder: Path, *, isolation: Isolation, only: Sequence[str] = (), sweep: str | None = None
+    ) -> None:
         def chosen(name: str) -> bool:
             return not only or any(fnmatch.fnmatchcase(name, glob) for glob in only)
 
         self._stage = stage
         self._folder = folder
         self._isolation = isolation
+        self._sweep = sweep
         self._conforming = {name: one for name, one in load_expectations(isolation).items() if chosen(name)}
         self._violating = {one.name: one for one in load_violations(isolation) if chosen(one.name)}
         self._first: dict[str, dict[str, str]] = {}
@@ -70,10 +74,11 @@ class Matrix:
         return one
 
     def _run(self, report: str, folder: Path) -> dict[str, Any]:
-        if report == "conforming":
-            return run_targets(CONFIG, folder / report, targets=tuple(self._conforming), isolation=self._isolation)
-        runtimes = folder / "runtimes"
+        runtimes = folder / f"{report}-runtimes"
         runtimes.mkdir()
+        if report == "conforming":
+            config = CONFIG if self._sweep is None else write_conforming(runtimes, sweep=self._sweep)
+            return run_targets(config, folder / report, targets=tuple(self._conforming), isolation=self._isolation)
         config = write_violations(tuple(self._violating.values()), runtimes)
         scenarios = {name: one.scenarios for name, one in self._violating.items()}
         return run_scenarios(config, folder / report, scenarios=scenarios, isolation=self._isolation)

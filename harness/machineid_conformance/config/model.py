@@ -12,7 +12,7 @@ from machineid_conformance.config import templates
 from machineid_conformance.trace.events import Role
 
 Profile = Literal["low", "medium", "high"]
-Sweep = Literal["kinds", "all"]
+Sweep = Literal["kinds", "classes", "all"]
 Isolation = Literal["auto", "namespace", "proxy"]
 Workdir = Literal["overlay", "copy", "shared"]
 

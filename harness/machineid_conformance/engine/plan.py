@@ -73,8 +73,8 @@ def runs_of(
     """Every run of one scenario, boundary by boundary.
 
     A sweep over validates with variants follows ``target.sweep``: with ``kinds`` every variant at startup and at the first later
-    boundary of each kind, and one variant, rotating, at the others; with ``all`` every variant at every boundary. A sweep without
-    variants (a revoke) is always complete.
+    boundary of each kind, and one variant, rotating, at the others; with ``all`` every variant at every boundary; with ``classes``
+    one variant, rotating, at each boundary. A sweep without variants (a revoke) is always complete.
     """
     many = "many-processes" in scenario.needs
     template = PlannedRun(
@@ -153,7 +153,7 @@ def _cases(scenario: Scenario, target: Target, baseline: Baseline) -> Iterable[t
     seen: set[str] = set()
     rotation = 0
     for boundary in baseline.boundaries:
-        if target.sweep == "all" or boundary.kind not in seen:
+        if target.sweep == "all" or (target.sweep == "kinds" and boundary.kind not in seen):
             seen.add(boundary.kind)
             for variant in variants:
                 yield boundary.n, variant

@@ -85,6 +85,7 @@ def target_json(
     return {
         "name": target.name,
         "profile": target.profile,
+        "sweep": target.sweep,
         "isolation": isolation,
         "let_through": [f"passthrough {service}" for service in target.passthrough]
         + [f"expose {path}" for path in target.expose],

@@ -50,7 +50,11 @@ def target_summary(target: Mapping[str, Any], style: Style) -> list[str]:
     runs = len(target.get("runs") or ())
     word = f"{runs} runs" if runs != 1 else "1 run"
     title = one_line(
-        [f"profile {profile}" if profile else None, how_far(target) if target.get("interrupted") else word]
+        [
+            f"profile {profile}" if profile else None,
+            f"sweep {sweep}" if (sweep := target.get("sweep", "kinds")) != "kinds" else None,
+            how_far(target) if target.get("interrupted") else word,
+        ]
     )
     rows = list(target.get("rules") or ())
     return [
