@@ -10,17 +10,16 @@ from datetime import UTC, datetime
 
 from machineid_conformance.config import templates
 from machineid_conformance.config.model import Target
-from machineid_conformance.dilation.build import Unavailable
-from machineid_conformance.engine import pressure, time_probe
+from machineid_conformance.engine import pressure
 from machineid_conformance.engine.api import Ran, Session, SetupError
 from machineid_conformance.engine.director import HELD_AT_ONCE
 from machineid_conformance.engine.interruption import Interruption
-from machineid_conformance.engine.pace import AUTO
 from machineid_conformance.engine.plan import PlannedRun, baseline_runs, runs_of, without_repeats
 from machineid_conformance.engine.results import observation_json, target_json
 from machineid_conformance.engine.run import Run
 from machineid_conformance.engine.selection import Selection
 from machineid_conformance.engine.slots import Slots
+from machineid_conformance.engine.speed import Speed
 from machineid_conformance.engine.stream import Message
 from machineid_conformance.engine.unmatched import unmatched_rules
 from machineid_conformance.judge import deadlines, starvation, verdict
@@ -41,8 +40,7 @@ MISSED_LIMITS = frozenset({"run_within", "start_within"})
 """How a run ends (``run-ended.reason``) that took longer than the target is given."""
 REPEATS = 2
 """How often a run is repeated at most, because the machine was too busy for the target's own deadlines."""
-REAL_TIME_RULES = frozenset({"stop/latency"})
-"""A scenario that names one of these is about durations: its runs stay in real time (design.md, *Time dilation*)."""
+
 
 Emit = Callable[[Message], None]
 
@@ -80,12 +78,12 @@ class TargetSession:
         default_factory=set
     )  # doubts that a repeat has shown to be the target's own doing
     left_out: dict[str, str] = field(default_factory=dict)
-    real_time: str | None = (
-        None  # why the target's time is real time; None: it is not, outside of the runs that ask for it
-    )
     planned: dict[str, int] | None = None  # runs by scenario; None until the baseline is known
     complete: bool = True
     interrupted: bool = False
+
+    def __post_init__(self) -> None:
+        self.speed = Speed(target=self.target, session=self.session, notice=self._notice)
 
     async def judge(self) -> dict[str, object]:
         """Run everything that the selection wants of this target; interrupted, say what is known of it so far.
@@ -105,7 +103,7 @@ class TargetSession:
     async def _run_everything(self) -> None:
         base = next(scenario for scenario in self.scenarios if not scenario.steps and scenario.id == "baseline")
         async with asyncio.TaskGroup() as group:  # one that fails ends the others before anything they use is closed
-            group.create_task(self._try_target_time())
+            group.create_task(self.speed.find_out())
             tasks = [group.create_task(self._execute_baseline(plan)) for plan in baseline_runs(self.target, base)]
         ran = [task.result() for task in tasks]
         views = [RunView.of(read(one.trace)) for one in ran]
@@ -157,7 +155,7 @@ class TargetSession:
                 self.baseline,
                 group_size=len(self.companions) + 1,
                 isolation=self.session.mode,
-                real_time=self.real_time,
+                real_time=self.speed.real_time,
             )
             if reason is not None:
                 self.left_out[scenario.id] = reason
@@ -196,16 +194,16 @@ class TargetSession:
         self._done(runs[0].scenario, runs)
 
     async def _run_and_judge(self, plan: PlannedRun) -> None:
-        if self.real_time is not None and "target-time" in plan.scenario.needs:
+        if self.speed.real_time is not None and "target-time" in plan.scenario.needs:
             # It was found out after these runs were planned: what is left of them would last for minutes.
-            self.left_out[plan.scenario.id] = f"some of its runs would be in real time: {self.real_time}"
+            self.left_out[plan.scenario.id] = f"some of its runs would be in real time: {self.speed.real_time}"
             return
         judged = self._judged(await self._execute(plan))
         for n in range(1, REPEATS + 1):
             doubt, fast = self._doubt(judged), judged.ran.speed > 1
             if doubt is None or doubt.kind in self.confirmed or not (fast or self.pressure[plan.id] >= pressure.BUSY):
                 break
-            if plan.outlasts and self.real_time is not None:
+            if plan.outlasts and self.speed.real_time is not None:
                 break  # it would last for minutes
             async with self.repeating:  # one at a time: what one confirms spares the others
                 if doubt.kind in self.confirmed:
@@ -260,38 +258,10 @@ class TargetSession:
     def _notice(self, text: str) -> None:
         self.emit(Message(kind="notice", payload={"target": self.target.name, "text": text}))
 
-    # -- target time -------------------------------------------------------------------------------------------------------
-
-    async def _try_target_time(self) -> None:
-        """Find out whether this target's time can be another than real time."""
-        target, library = self.target, self.session.library
-        if target.speed == 1:
-            self.real_time = "speed = 1"
-        elif isinstance(library, Unavailable):
-            self.real_time = library.reason
-        elif target.passthrough or target.expose:
-            self.real_time = (
-                f"{'passthrough' if target.passthrough else 'expose'} leads to real services, which keep real time"
-            )
-        elif self.session.toxiproxy is not None:
-            self.real_time = "Toxiproxy keeps real time"
-        else:
-            self.real_time = await time_probe.probe(self.session, library, target)
-            if self.real_time is not None:
-                self._notice(f"time is real: {self.real_time}")
-
-    def _speed(self, plan: PlannedRun) -> float:
-        """The highest rate at which a run's target may be given its time."""
-        if self.real_time is not None or plan.baseline or not REAL_TIME_RULES.isdisjoint(plan.scenario.rules):
-            return 1.0
-        if any(step.do.kind == "signal" for step in plan.steps):
-            return 1.0  # a process that is stopped looks like one that waits
-        return AUTO if self.target.speed == "auto" else self.target.speed
-
     # -- one run ---------------------------------------------------------------------------------------------------------
 
     async def _execute(self, plan: PlannedRun, *, alone: bool = False, real_time: bool = False) -> Ran:
-        speed = 1.0 if real_time else self._speed(plan)
+        speed = 1.0 if real_time else self.speed.of(plan)
         # A run that must wait for its turn waits before it takes a place: the other targets' runs go on meanwhile.
         one_by_one = self.target.serial or self.target.workdir == "shared" or self._port_is_shared
         async with (
@@ -330,9 +300,7 @@ class TargetSession:
             speed=speed,
         )
         ran = await run.execute()
-        if ran.outside is not None and self.real_time is None:
-            self.real_time = f"{ran.outside!r} does not load the library of target time (a static binary?)"
-            self._notice(f"from {plan.id} on time is real: {self.real_time}")
+        self.speed.learn(ran)
         return ran
 
     def _hold_for(self, share: float, speed: float) -> float:
@@ -424,7 +392,7 @@ class TargetSession:
             xfail_problems=verdict.xfail_problems(results, self.target, today, complete=complete),
             at_high=verdict.at_high([one.case for one in judged], self.target, self.baseline, self.rules),
             fault_server=self.session.toxiproxy.described if self.session.toxiproxy is not None else None,
-            real_time=self.real_time,
+            real_time=self.speed.real_time,
         )  # fmt: skip
         self.emit(Message(kind="target-judged", payload={"target": record}))
         return record
