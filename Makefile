@@ -1,9 +1,12 @@
 # Two commands do all set-up: `make conformance` and `make test`. Both need Python 3.11+, git and, for the namespaces, Linux.
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 3
+WORKERS ?= 5
 BIN := $(VENV)/bin
 EXAMPLES := harness/machineid_conformance/examples/machineid-conformance.toml
+
+# A machine may forbid it; but without it every session of the harness, and every worker of the tests, compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: conformance test lint matrix bench soak pictures clean
 

@@ -10,10 +10,13 @@ import pytest
 
 LONGEST = (
     "tests/end_to_end/test_toxiproxy.py",
-    "tests/features/test_expectations.py",
-    "tests/fake_control_plane/serving/test_killed.py",
-    "tests/end_to_end/test_interruption.py",
     "tests/plugin/test_neighbours.py",
+    "tests/end_to_end/test_deadlines.py",
+    "tests/features/test_expectations.py",
+    "tests/plugin/test_plugin.py",
+    "tests/fake_control_plane/serving/test_killed.py",
+    "tests/features/test_time.py",
+    "tests/end_to_end/test_interruption.py",
     "tests/end_to_end/test_equality.py",
     "tests/end_to_end/test_prevented_faults.py",
     "tests/fake_control_plane/serving/test_hostile.py",

@@ -24,6 +24,7 @@ from tests.end_to_end.support import WORKER, Judged, config, engine
 
 ENGINE = Path(__file__).with_name("prevented_engine.py")
 PREFIX = "just-"
+CATALOGUE = load_catalogue()
 OUTAGES = (
     "startup-unreachable",
     "outage-ends",
@@ -58,14 +59,14 @@ def alone(name: str) -> dict[str, Any]:
 
     A fault that no rule names has none there: it is judged as an outage, or, if it leaves a decision in the answer, as latency.
     """
-    catalogue = [scenario for scenario in load_catalogue() if name in faults_of(scenario)]
+    catalogue = [scenario for scenario in CATALOGUE if name in faults_of(scenario)]
     of_its_own = [scenario for scenario in catalogue if scenario.id.startswith(("fail-closed", "latency"))]
     if of_its_own:
         scenario = min(of_its_own, key=lambda one: len(faults_of(one)))
         variant, parameters = faults_of(scenario)[name]
     else:
         like = "latency-below-deadline" if name in TRUTHFUL else "outage-lasts"
-        scenario = next(one for one in load_catalogue() if one.id == like)
+        scenario = next(one for one in CATALOGUE if one.id == like)
         (fault,) = parse(faults.kinds()[name].example, id=name).faults
         variant, parameters = name, vars(fault)
     return {

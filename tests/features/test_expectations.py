@@ -110,7 +110,7 @@ def test_an_expected_failure_that_has_expired(tmp_path: Path) -> None:
 
 def test_an_expected_failure_that_passes(tmp_path: Path) -> None:
     """Only a whole session can say so: in a selection, the run that violates the rule may be left out."""
-    keys = 'grace_window = "2s"\nxfail = { "startup/gate" = { reason = "until OPS-1" } }'
+    keys = 'grace_window = "2s"\nsweep = "classes"\nxfail = { "startup/gate" = { reason = "until OPS-1" } }'
     config = configure(tmp_path / "target", keys)
     judged = judge(config, scenarios=())
     assert judged.exit == 1, judged.printed
@@ -135,6 +135,7 @@ def test_a_declared_failure_keeps_the_verdict_and_ends_with_0(tmp_path: Path) ->
     env = { PATIENCE = "3" }
     preregistered = true
     profile = "high"
+    sweep = "classes"
     grace_window = "2s"
     xfail = { "placement/side-effect" = { reason = "two effects a unit until OPS-1", until = 2999-01-31 } }
     """
