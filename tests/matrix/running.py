@@ -31,6 +31,7 @@ def run_targets(
     targets: Sequence[str],
     isolation: str | None = None,
     jobs: int | None = None,
+    speed: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """results.json of ``machineid-conformance run`` on these targets, with the whole catalogue.
@@ -42,6 +43,7 @@ def run_targets(
     command += [word for name in targets for word in ("--target", name)]
     command += ["--isolation", isolation] if isolation is not None else []
     command += ["--jobs", str(jobs)] if jobs is not None else []
+    command += ["--speed", speed] if speed is not None else []
     done = subprocess.run(
         command,
         cwd=config.parent,
