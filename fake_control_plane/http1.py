@@ -116,11 +116,19 @@ class _Events:
         self.queue: deque[Head | bytes | None] = deque()
         self.parser: httptools.HttpRequestParser
         self.in_head = False
+        self.begun = 0
+        """Requests so far, the one that is under way among them."""
         self._url = b""
         self._headers: list[tuple[str, str]] = []
 
+    @property
+    def head_size(self) -> int:
+        """Bytes of the head under way, as far as the parser has handed them over."""
+        return len(self._url) + sum(len(name) + len(value) for name, value in self._headers)
+
     def on_message_begin(self) -> None:
         self.in_head = True
+        self.begun += 1
         self._url = b""
         self._headers = []
 
@@ -224,18 +232,25 @@ class RequestReader:
 
     def _feed(self) -> None:
         piece, self._rest = self._rest[:_SLICE], self._rest[_SLICE:]
+        events = self._events
+        queued, begun = len(events.queue), events.begun
         try:
             self._parser.feed_data(piece)
         except httptools.HttpParserUpgrade as upgrade:
             self._upgraded(piece[upgrade.args[0] :] + self._rest)
         except httptools.HttpParserError as error:
             self._error = BadRequest(400, f"not an HTTP/1.1 request: {error}")
-        if self._events.in_head:
-            self._head_bytes += len(piece)
-            if self._head_bytes > self._head_limit:
-                self._error = BadRequest(431, f"a request head of more than {self._head_limit} bytes")
-        else:
+        if not self._events.in_head:
             self._head_bytes = 0
+            return
+        if events.begun == begun:
+            self._head_bytes += len(piece)  # all of it belongs to the head that was under way
+        elif len(events.queue) == queued:
+            self._head_bytes = len(piece)  # which it begins
+        else:
+            self._head_bytes = events.head_size  # behind other requests: what is surely its own
+        if self._head_bytes > self._head_limit:
+            self._error = BadRequest(431, f"a request head of more than {self._head_limit} bytes")
 
     def _upgraded(self, rest: bytes) -> None:
         """The parser stops at CONNECT and at ``Upgrade``. We change to no other protocol, so an ``Upgrade`` is an ordinary
@@ -249,10 +264,14 @@ class RequestReader:
         self._start_parser()
         if head.has_body:
             queue.pop()  # its end, which is not there yet
-            framing = (
-                "Transfer-Encoding: chunked" if head.chunked else f"Content-Length: {head.header('content-length')}"
-            )
-            self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode("latin-1"))
+            length = head.header("content-length")
+            if not head.chunked and length is None:
+                queue.pop()
+                coding = head.header("transfer-encoding")
+                self._error = BadRequest(400, f"a body in the coding {coding!r}, whose end nobody can find (RFC 9112, 6.3)")
+            else:
+                framing = "Transfer-Encoding: chunked" if head.chunked else f"Content-Length: {length}"
+                self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode("latin-1"))
             self._events.queue.clear()
         queue.extend(self._events.queue)
         self._events.queue = queue

@@ -187,6 +187,42 @@ def test_a_head_has_a_limit(part: bytes) -> None:
     reading(script, part % filler)
 
 
+@pytest.mark.parametrize("request_size", [70, 1_000, 9_000])
+def test_the_limit_is_that_of_one_head_however_many_are_sent_in_one_piece(request_size: int) -> None:
+    """The reader takes in slices of 16 kB; each ends in the middle of a head."""
+    start = b"GET / HTTP/1.1\r\nX: "
+    request = start + b"x" * (request_size - len(start) - 4) + b"\r\n\r\n"
+    many = 100_000 // request_size
+
+    async def script(reader: RequestReader) -> None:
+        for _ in range(many):
+            assert await reader.head() is not None
+        assert await reader.head() is None
+
+    reading(script, request * many)
+
+
+def test_a_head_behind_other_requests_has_a_limit_too() -> None:
+    async def script(reader: RequestReader) -> None:
+        for _ in range(10):
+            await next_head(reader)
+        with pytest.raises(BadRequest) as bad:
+            await reader.head()
+        assert bad.value.status == 431
+
+    reading(script, b"GET / HTTP/1.1\r\n\r\n" * 10 + b"GET / HTTP/1.1\r\nX: " + b"x" * 90_000)
+
+
+def test_an_upgrade_with_a_body_in_an_unknown_coding_is_refused() -> None:
+    async def script(reader: RequestReader) -> None:
+        with pytest.raises(BadRequest) as bad:
+            await reader.head()
+        assert bad.value.status == 400
+        assert "coding 'gzip'" in bad.value.reason
+
+    reading(script, b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nTransfer-Encoding: gzip\r\n\r\nhi")
+
+
 def test_a_connection_that_ends_in_the_middle_of_a_head() -> None:
     async def script(reader: RequestReader) -> None:
         with pytest.raises(ClientGone):
