@@ -268,7 +268,9 @@ class RequestReader:
             if not head.chunked and length is None:
                 queue.pop()
                 coding = head.header("transfer-encoding")
-                self._error = BadRequest(400, f"a body in the coding {coding!r}, whose end nobody can find (RFC 9112, 6.3)")
+                self._error = BadRequest(
+                    400, f"a body in the coding {coding!r}, whose end nobody can find (RFC 9112, 6.3)"
+                )
             else:
                 framing = "Transfer-Encoding: chunked" if head.chunked else f"Content-Length: {length}"
                 self._parser.feed_data(f"POST / HTTP/1.1\r\n{framing}\r\n\r\n".encode("latin-1"))

@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from tests.fake_control_plane.serving.hostile.siege import Besieged, Endured, besieged
@@ -31,26 +31,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak.hostile", description=__doc__, allow_abbrev=False)
     parser.add_argument("--minutes", type=float, default=5.0, help="of fuzzing, all in all (default %(default)s)")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the fuzzed bytes (default: the time)")
+    parser.add_argument("--over", choices=("plain", "TLS"), action="append", help="only this (default: both)")
+    parser.add_argument("--attack", choices=tuple(ATTACKS), action="append", help="only this one; may be repeated")
     options = parser.parse_args(arguments)
+    attacks = {name: many for name, many in ATTACKS.items() if not options.attack or name in options.attack}
     print(f"seed {options.seed}", flush=True)
     failures: list[str] = []
-    for tls in (False, True):
+    for over in options.over or ("plain", "TLS"):
+        tls = over == "TLS"
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             server = stack.enter_context(besieged(*(("--tls-dir", folder) if tls else ())))
-            print("TLS" if tls else "plain", flush=True)
-            failures += _siege(server, options.minutes * 30, options.seed)
+            print(over, flush=True)
+            failures += _siege(server, attacks, options.minutes * 30, options.seed)
     print("\n".join(failures) or "every attack was endured", flush=True)
     return 1 if failures else 0
 
 
-def _siege(server: Besieged, seconds: float, seed: int) -> list[str]:
+def _siege(server: Besieged, attacks: Mapping[str, int], seconds: float, seed: int) -> list[str]:
     failures = []
     after_a_pass: list[int] = []
     allowed = 0.0
     _print(server.calm(min(SECONDS, seconds / 10)))
     for _ in range(PASSES):
-        for attack, connections in ATTACKS.items():
+        for attack, connections in attacks.items():
             seed += 1
             lasting = seconds / PASSES if attack == "fuzz" else min(SECONDS, seconds / 10)
             try:
