@@ -71,6 +71,9 @@ class Wire:
         self._incoming = ssl.MemoryBIO()
         self._encrypted = ssl.MemoryBIO()
         self._watched = False  # the loop tells when there is something to read
+        # It goes on telling until it is asked not to. libuv, on which uvloop stands, tells of a reset once: of what was sent before it the
+        # first piece would be read, and of the reset itself nobody would hear any more.
+        self._keeps_telling = isinstance(self._loop, asyncio.SelectorEventLoop)
         self._readers: list[asyncio.Future[None]] = []
         self._writers: list[asyncio.Future[None]] = []
         self._taken = asyncio.Event()
@@ -419,7 +422,7 @@ class Wire:
         """Stays asked for from one wait to the next. What nobody waits for is left in the socket, where it holds the client back."""
         if self._readers:
             self._read_once()
-        if self._ending is not None or not self._readers:
+        if self._ending is not None or not self._readers or not self._keeps_telling:
             self._watch_no_more()
 
     def _watch_no_more(self) -> None:

@@ -14,11 +14,15 @@ from fake_control_plane.certificates import Authority
 from fake_control_plane.faults.api import ClientGone
 from fake_control_plane.hello import parse_hello
 from fake_control_plane.wire import HandshakeFailed, Wire
+from tests.fake_control_plane.serving.ports import on_both_loops
 
 AUTHORITY = Authority()
 
 
-def on_wire(script: Callable[[Wire, socket.socket], Awaitable[None]]) -> None:
+Script = Callable[[Wire, socket.socket], Awaitable[None]]
+
+
+def on_wire(script: Script, loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
     """A connected pair on loopback: our wire, and the client's blocking socket."""
 
     async def play() -> None:
@@ -33,7 +37,8 @@ def on_wire(script: Callable[[Wire, socket.socket], Awaitable[None]]) -> None:
             wire.close()
             client.close()
 
-    asyncio.run(play())
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(play())
 
 
 def client_context() -> ssl.SSLContext:
@@ -57,6 +62,23 @@ async def secure(wire: Wire, client: socket.socket, context: ssl.SSLContext | No
 def reset(client: socket.socket) -> None:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
+
+
+@on_both_loops
+def test_a_reset_right_behind_bytes_is_seen_after_them(loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
+    """libuv tells of both at once, and never again: a server that saw the bytes alone would wait for the client for ever."""
+
+    async def script(wire: Wire, client: socket.socket) -> None:
+        waiting = asyncio.create_task(wire.finish())
+        await asyncio.sleep(0)
+        assert wire.idles()
+        client.sendall(b"more")
+        reset(client)
+        await waiting
+        assert wire.ending == "reset"
+        assert wire.received == 4
+
+    on_wire(script, loop)
 
 
 def test_bytes_then_fin() -> None:

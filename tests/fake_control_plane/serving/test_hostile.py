@@ -47,7 +47,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield one
 
 
-BACKLOG = 1024
+BACKLOG = 256
 """Connections that the attacker has left and the server has yet to close: over TLS it takes them faster than it ends them. All are
 given back (``recover``).
 """
