@@ -64,6 +64,30 @@ def test_many_that_wait_long_leave_the_cores_to_the_others() -> None:
     assert asyncio.run(main()) == 5
 
 
+def test_those_that_will_wait_long_have_half_of_the_places_while_others_want_one() -> None:
+    async def main() -> list[str]:
+        slots, began = Slots(4), list[str]()
+        held = {name: asyncio.Event() for name in ("long", "short")}
+
+        async def run(name: str) -> None:
+            async with slots.taken(waits=name == "long"):
+                began.append(name)
+                await held[name].wait()
+
+        async with asyncio.TaskGroup() as group:
+            for name in 4 * ["short"] + 6 * ["long"] + 2 * ["short"]:
+                group.create_task(run(name))
+            await asyncio.sleep(0)
+            assert began == 4 * ["short"]
+            held["short"].set()  # all four places are given back
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            held["long"].set()
+        return began[4:]
+
+    assert asyncio.run(main()) == ["long", "long", "short", "short", "long", "long", "long", "long"]
+
+
 def test_one_job_is_one_run_at_a_time() -> None:
     assert most_at_once(1, 3, waiting=True) == 1
 
