@@ -18,6 +18,7 @@ from machineid_conformance.engine.slots import Slots
 from machineid_conformance.engine.stream import Message
 from machineid_conformance.engine.target import REPEATS, TargetSession
 from machineid_conformance.judge.registry import rules
+from machineid_conformance.scenario.model import Action, Moment, Step
 from machineid_conformance.trace.redact import Redactor
 from machineid_conformance.trace.writer import TraceWriter
 from tests.judge._traces import DEVICE, Trace, baseline, target
@@ -58,9 +59,8 @@ class Scripted(TargetSession):
         return Ran(run=plan, trace=path, seconds=1.0, wall_seconds=1.0, speed=speed[0] if speed else 1.0)
 
 
-def judge(folder: Path, script: Sequence[Made], *, runs: int = 1) -> tuple[Scripted, list[str]]:
-    """What became of ``runs`` runs one after the other, and the notices."""
-    said: list[Message] = []
+def scripted(folder: Path, script: Sequence[Made], said: list[Message] | None = None) -> Scripted:
+    """A session whose runs are these; ``said`` gets its messages."""
     session = Scripted(
         target=target(),
         scenarios=(),
@@ -69,11 +69,18 @@ def judge(folder: Path, script: Sequence[Made], *, runs: int = 1) -> tuple[Scrip
         session=cast("Any", SimpleNamespace(report=folder)),
         slots=Slots(2),
         rules=rules(),
-        emit=said.append,
+        emit=(said if said is not None else []).append,
         interruption=Interruption(),
         baseline=baseline(),
     )
     session.script, session.alone, session.real = list(script), [], []
+    return session
+
+
+def judge(folder: Path, script: Sequence[Made], *, runs: int = 1) -> tuple[Scripted, list[str]]:
+    """What became of ``runs`` runs one after the other, and the notices."""
+    said: list[Message] = []
+    session = scripted(folder, script, said)
     scenario = cast("Any", SimpleNamespace(id="restore-and-restart"))
 
     async def main() -> None:
@@ -155,3 +162,38 @@ def test_a_limit_that_was_reached_in_fast_time_is_not_believed(tmp_path: Path) -
     session, said = judge(tmp_path, [(late, QUIET, 50.0), (RESUMES, QUIET)])
     assert session.real == [False, True]
     assert "it reached its limit run_within" in said[0]
+
+
+def test_what_outlasts_a_minute_waits_for_what_the_others_show_in_real_time(tmp_path: Path) -> None:
+    """It cannot be repeated in real time, and its fault is the same that others meet for half a minute."""
+    session = scripted(tmp_path, [(DOES_NOT, QUIET, 100.0), (DOES_NOT, QUIET, 20.0), (DOES_NOT, QUIET)])
+    scenario = cast("Any", SimpleNamespace(id="restore-and-restart", needs=()))
+    hang = Action(kind="fault", argument={"hang": {"seconds": 600}})
+    for_minutes = Step(at=Moment(relation="before", subject="validate", n=1), do=hang, until=None)
+    plans = [
+        PlannedRun(id=f"worker/{name}", target=session.target, scenario=scenario, steps=steps)
+        for name, steps in (("for-minutes", (for_minutes,)), ("short", ()))
+    ]
+    session.undecided = {plan.id for plan in plans}
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:
+            for plan in plans:
+                group.create_task(session._decide(plan))
+
+    asyncio.run(main())
+    assert session.real == [False, False, True]  # of the short one alone, and it spares the other
+    assert session.judged["worker/for-minutes"].ran.speed == 100.0
+    assert not (tmp_path / "traces" / "worker" / "for-minutes.fast.jsonl").exists()
+
+
+def test_what_outlasts_a_minute_is_run_again_alone_where_no_other_shows_it(tmp_path: Path) -> None:
+    session = scripted(tmp_path, [(DOES_NOT, QUIET, 100.0), (RESUMES, QUIET, 100.0)])
+    scenario = cast("Any", SimpleNamespace(id="restore-and-restart", needs=()))
+    hang = Action(kind="fault", argument={"hang": {"seconds": 600}})
+    steps = (Step(at=Moment(relation="before", subject="validate", n=1), do=hang, until=None),)
+    plan = PlannedRun(id="worker/for-minutes", target=session.target, scenario=scenario, steps=steps)
+    session.undecided = {plan.id}
+    asyncio.run(session._decide(plan))
+    assert (session.alone, session.real) == ([False, True], [False, False])
+    assert session.judged[plan.id].observations["restore/resumes"].outcome == "pass"

@@ -64,7 +64,7 @@ def test_many_that_wait_long_leave_the_cores_to_the_others() -> None:
     assert asyncio.run(main()) == 5
 
 
-def test_those_that_will_wait_long_have_half_of_the_places_while_others_want_one() -> None:
+def test_those_that_will_wait_long_leave_one_place_to_others_that_want_it() -> None:
     async def main() -> list[str]:
         slots, began = Slots(4), list[str]()
         held = {name: asyncio.Event() for name in ("long", "short")}
@@ -85,7 +85,7 @@ def test_those_that_will_wait_long_have_half_of_the_places_while_others_want_one
             held["long"].set()
         return began[4:]
 
-    assert asyncio.run(main()) == ["long", "long", "short", "short", "long", "long", "long", "long"]
+    assert asyncio.run(main()) == ["long", "long", "long", "short", "short", "long", "long", "long"]
 
 
 def test_one_job_is_one_run_at_a_time() -> None:

@@ -3,8 +3,8 @@
 A run is mostly waiting (for a client's time-out, for an idle target). It holds a busy place from its start until it waits for the first
 time in real time, and one of the many places until it is over. Those that will wait long go first, of all targets: beside a run that
 waits others can go, and one that begins last is waited for with idle cores. They have as many places of their own as all others have, so
-that the waiting of many never keeps the cores from those that work; and for the same reason no more than half of the busy ones while
-others want them: in fast time a run keeps its place while it waits, since that is over soon.
+that the waiting of many never keeps the cores from those that work; and for the same reason not the last of the busy ones while others
+want it: in fast time a run keeps its place while it waits, since that is over soon.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class _Places:
 
     def __init__(self, free: int) -> None:
         self._free = free
-        self._half = (free + 1) // 2
+        self._for_long = max(1, free - 1)
         self._long = 0  # places that long runs have
         self._queues = {kind: deque[asyncio.Future[None]]() for kind in _Kind}
 
@@ -120,7 +120,7 @@ class _Places:
 
     def _order(self) -> Iterator[_Kind]:
         yield _Kind.ALONE
-        yield from (_Kind.SHORT, _Kind.LONG) if self._long >= self._half else (_Kind.LONG, _Kind.SHORT)
+        yield from (_Kind.SHORT, _Kind.LONG) if self._long >= self._for_long else (_Kind.LONG, _Kind.SHORT)
 
 
 __all__ = ["WAITING_PER_BUSY", "Slots", "default_jobs"]

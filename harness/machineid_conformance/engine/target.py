@@ -74,6 +74,10 @@ class TargetSession:
         default_factory=dict
     )  # by run: the share of its time in which a core was waited for
     repeating: asyncio.Lock = field(default_factory=asyncio.Lock)
+    undecided: set[str] = field(
+        default_factory=set
+    )  # runs to be judged, less those that outlast a minute and were run once
+    all_others: asyncio.Event = field(default_factory=asyncio.Event)  # set when there is none
     confirmed: set[tuple[str, ...]] = field(
         default_factory=set
     )  # doubts that a repeat has shown to be the target's own doing
@@ -177,9 +181,11 @@ class TargetSession:
     async def _run_all(self, plans: Iterable[tuple[PlannedRun, ...]]) -> None:
         # What waits goes first: it needs no core, and a wait that must be repeated in real time is over before the rest is. And what holds
         # a validate for a share of the client's deadline needs the deadline to be known: the runs that measure it go before.
+        plans = list(plans)
+        self.undecided = {run.id for runs in plans for run in runs}
         async with asyncio.TaskGroup() as group:
             measuring = list[asyncio.Task[None]]()
-            for runs in sorted(plans, key=lambda runs: (_holds(runs[0].scenario), not _waits(runs[0].scenario))):
+            for runs in sorted(plans, key=_turn):
                 after = tuple(measuring) if _holds(runs[0].scenario) else ()
                 task = group.create_task(self._run_scenario(runs, after))
                 if any(map(_measures_the_deadline, runs)):
@@ -190,8 +196,19 @@ class TargetSession:
             await asyncio.wait(after)
         async with asyncio.TaskGroup() as group:
             for run in runs:
-                group.create_task(self._run_and_judge(run))
+                group.create_task(self._decide(run))
         self._done(runs[0].scenario, runs)
+
+    async def _decide(self, plan: PlannedRun) -> None:
+        try:
+            await self._run_and_judge(plan)
+        finally:
+            self._no_more_undecided(plan)
+
+    def _no_more_undecided(self, plan: PlannedRun) -> None:
+        self.undecided.discard(plan.id)
+        if not self.undecided:
+            self.all_others.set()
 
     async def _run_and_judge(self, plan: PlannedRun) -> None:
         if self.speed.real_time is not None and "target-time" in plan.scenario.needs:
@@ -199,6 +216,11 @@ class TargetSession:
             self.left_out[plan.scenario.id] = f"some of its runs would be in real time: {self.speed.real_time}"
             return
         judged = self._judged(await self._execute(plan))
+        if plan.outlasts:
+            # It can be repeated in fast time alone; but what another run shows in real time is not asked of it again.
+            self._no_more_undecided(plan)
+            if self._doubt(judged) is not None:
+                await self.all_others.wait()
         for n in range(1, REPEATS + 1):
             doubt, fast = self._doubt(judged), judged.ran.speed > 1
             if doubt is None or doubt.kind in self.confirmed or not (fast or self.pressure[plan.id] >= pressure.BUSY):
@@ -416,6 +438,12 @@ def _effects(judged: Judged) -> Iterable[EffectStarted]:
     return (event for event in judged.case.view.events if isinstance(event, EffectStarted))
 
 
+def _turn(runs: Sequence[PlannedRun]) -> tuple[bool, bool, float]:
+    """When the runs of a scenario are begun: what waits before what does not, and of that the longest first."""
+    scenario = runs[0].scenario
+    return _holds(scenario), not _waits(scenario), -max(run.withholds for run in runs)
+
+
 def _holds(scenario: Scenario) -> bool:
     return any(step.do.kind == "hold" for step in scenario.steps)
 
@@ -425,7 +453,9 @@ def _waits(scenario: Scenario) -> bool:
 
 
 def _measures_the_deadline(run: PlannedRun) -> bool:
-    return any(step.do.kind == "fault" and not UNANSWERED.isdisjoint(step.do.argument) for step in run.steps)
+    return not run.outlasts and any(
+        step.do.kind == "fault" and not UNANSWERED.isdisjoint(step.do.argument) for step in run.steps
+    )
 
 
 __all__ = ["Judged", "SetupError", "TargetSession"]
