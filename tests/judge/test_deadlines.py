@@ -166,6 +166,25 @@ def test_a_handshake_nobody_waits_for_ends_with_what_the_target_does_next() -> N
     assert deadlines.wait_of(trace.case(target(concurrency=2)), call) == (10.0, True)
 
 
+def test_of_handshakes_under_way_together_the_longest_counts() -> None:
+    """The first whose deadline passes ends the others, and their ends may come before its own."""
+    trace = begun()
+    for connection in (90, 91):
+        trace.add(e.ConnectionOpened(connection=connection, instance=1, host="machineid.io", port=443))
+        trace.wait(1.97 if connection == 90 else 0.03)
+    for connection, waited in ((91, 0.03), (90, 2.0)):
+        delivered = e.FaultDelivered(
+            fault="handshake-hang", variant=None, call=None, connection=connection, operation="unknown", device=None,
+            evidence="seen",
+        )  # fmt: skip
+        failed = e.ControlFailed(
+            call=None, connection=connection, instance=1, operation="unknown", device=None, how="gave-up", waited=waited
+        )
+        trace.add(delivered).add(failed)
+    seconds = measured(trace.exit(1).end().case(target(concurrency=2)))
+    assert seconds == {("startup", "connect"): pytest.approx(2.5)}  # from the connection on; each event takes 0.1 s
+
+
 # -- what a drip tells -----------------------------------------------------------------------------------------------------
 
 

@@ -141,10 +141,17 @@ def waits_in(case: Case) -> tuple[Wait, ...]:
         struck = [(call, fault) for call in calls if call.instance in own and (fault := _fault_on(case, call))]
         if struck:
             end = struck[0][0].ended or len(case.view.events)
-            together = [struck[0], *((call, fault) for call, fault in struck[1:] if call.asked < end)]
+            together = [struck[0], *((call, fault) for call, fault in struck[1:] if _begun(case, call) < end)]
             waits = [_wait(case, call, fault) for call, fault in together]
             found.append(max(waits, key=lambda wait: (wait.gave_up, wait.seconds)))
     return tuple(found)
+
+
+def _begun(case: Case, call: Validate | Register) -> int:
+    """The event with which the wait began: the request, or the connection of one that never came to a request."""
+    event = case.view.event(call.ended) if call.call is None and call.ended is not None else None
+    opened = case.view.connections.get(event.connection or 0) if isinstance(event, ControlFailed) else None
+    return opened.seq if opened is not None else call.asked
 
 
 def _fault_on(case: Case, call: Validate | Register) -> FaultDelivered | None:
