@@ -149,6 +149,7 @@ def test_a_declared_failure_keeps_the_verdict_and_ends_with_0(tmp_path: Path) ->
     judged = judge(configure(tmp_path / "target", keys, program=program), scenarios=())
     assert judged.exit == 0, judged.printed
     assert judged.document["complete"] is True
+    assert judged.target()["sweep"] == "classes"
     assert judged.document["verdict"] == "non-conforming"
     assert judged.having("xfail", "fail") == {"placement/side-effect"}
     assert judged.rule("placement/side-effect")["reason"] == "two effects a unit until OPS-1"

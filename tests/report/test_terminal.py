@@ -60,6 +60,11 @@ def test_the_summary_of_a_target() -> None:
     ]
 
 
+def test_a_sweep_that_is_not_the_usual_one_is_said() -> None:
+    assert summary([target(sweep="classes")], FINISHED, Style())[0] == "worker  profile high, sweep classes, 2 runs"
+    assert summary([target(sweep="kinds")], FINISHED, Style())[0] == "worker  profile high, 2 runs"
+
+
 def test_proxy_isolation_stands_on_the_verdict_s_line() -> None:
     lines = summary([target(isolation="proxy")], FINISHED, Style())
     assert "  verdict       NON-CONFORMING (proxy isolation: HTTP clients that honour proxy variables only)" in lines

@@ -165,10 +165,8 @@ def compose(text: str, path: Path) -> Located:
 def _parsed(text: str) -> yaml.Node | None:
     try:
         return yaml.compose(text, Loader=FAST)
-    except yaml.YAMLError:
-        return yaml.compose(
-            text, Loader=yaml.SafeLoader
-        )  # so that a mistake has the same words with and without libyaml
+    except yaml.YAMLError:  # again, so that a mistake has the same words with and without libyaml
+        return yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def _listed(keys: Collection[str]) -> str:
