@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.fake_control_plane.serving.dashboard import browser as chrome
 from tests.fake_control_plane.serving.dashboard.browser import Admin, row, says, state
@@ -252,6 +252,25 @@ def test_a_fault_is_armed_counted_and_cleared(page: Page, admin: Admin) -> None:
     expect(item).to_contain_text("latency=0.1")
     page.click("#clear-faults")
     says(page, "Cleared 1 fault.")
+
+
+def test_what_is_typed_while_the_server_answers_stays(page: Page) -> None:
+    held: list[Route] = []
+    page.route(
+        "**/admin/v1/faults", lambda route: held.append(route) if route.request.method == "POST" else route.continue_()
+    )
+    page.click("#fault-details summary")
+    page.fill("#fault-line", "status=503 operation=validate")
+    with page.expect_request("**/admin/v1/faults"):
+        page.click("#line-form button")
+    page.fill("#fault-line", "hang")
+    (route,) = held
+    route.continue_()
+    expect(page.locator("#fault-list")).to_contain_text("503")
+    says(page, re.compile("Armed"))
+    page.click("#clear-faults")  # by its end, all that the first answer led to is done
+    says(page, "Cleared 1 fault.")
+    expect(page.locator("#fault-line")).to_have_value("hang")
 
 
 def test_every_kind_of_fault_has_a_form(page: Page, admin: Admin) -> None:

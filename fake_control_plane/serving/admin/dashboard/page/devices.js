@@ -80,7 +80,8 @@ async function register(state) {
   const field = byId("register-ids");
   const org = state.org?.id;
   if (!(await opened("register-dialog"))) return;
-  const ids = [...new Set(field.value.split("\n").map((line) => line.trim()).filter((line) => line !== ""))];
+  const typed = field.value;
+  const ids = [...new Set(typed.split("\n").map((line) => line.trim()).filter((line) => line !== ""))];
   if (ids.length === 0) return;
   const answer = await attempt(
     `register ${ids.length === 1 ? ids[0] : count(ids.length, "device")}`,
@@ -90,7 +91,7 @@ async function register(state) {
       return `Registered ${count(registered.length, "device")}${old > 0 ? `; ${old.toLocaleString("en")} already registered` : ""}.`;
     },
   );
-  if (answer !== undefined) field.value = ""; // what was refused stays, to be mended
+  if (answer !== undefined && field.value === typed) field.value = ""; // what was refused, or typed meanwhile, stays
   await state.refresh();
 }
 

@@ -19,7 +19,9 @@ export async function faultsPanel(state) {
   });
   byId("line-form").addEventListener("submit", async (event) => {
     event.preventDefault();
-    if (await arm(state, { line: byId("fault-line").value })) byId("fault-line").value = "";
+    const field = byId("fault-line");
+    const line = field.value;
+    if ((await arm(state, { line })) && field.value === line) field.value = ""; // what was typed meanwhile stays
   });
   await form(state);
 }
