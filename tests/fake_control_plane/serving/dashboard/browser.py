@@ -14,7 +14,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+"""The first draws no windows around its pages, which saves half of the work."""
+
+CHROMIUM = next((path for path in map(shutil.which, NAMES) if path is not None), None)
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on PATH: .ci/chromium installs it")
 
