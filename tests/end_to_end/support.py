@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]  # it has no stubs of its own
+import jsonschema_rs
 
 import machineid_conformance
 from machineid_conformance import resources
@@ -182,14 +182,14 @@ def _collect(done: subprocess.CompletedProcess[str], report: Path, *, stream: bo
 
 
 @functools.cache
-def _validator(name: str) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(json.loads(resources.schema(name).read_text(encoding="utf-8")))
+def _validator(name: str) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(json.loads(resources.schema(name).read_text(encoding="utf-8")))
 
 
 def problems(schema: str, documents: Iterable[Any]) -> list[str]:
     """Where documents are not what ``reports/schema/{schema}.schema.json`` says."""
     return [
-        f"{schema} {number}: {error.json_path}: {error.message}"
+        f"{schema} {number}: {'/'.join(('$', *map(str, error.instance_path)))}: {error.message}"
         for number, document in enumerate(documents, 1)
         for error in _validator(schema).iter_errors(document)
     ]
