@@ -13,10 +13,11 @@ import pytest
 from machineid_conformance.engine.api import Ran
 from machineid_conformance.engine.interruption import Interruption
 from machineid_conformance.engine.plan import PlannedRun
+from machineid_conformance.engine.repeats import REPEATS
 from machineid_conformance.engine.selection import Selection
 from machineid_conformance.engine.slots import Slots
 from machineid_conformance.engine.stream import Message
-from machineid_conformance.engine.target import REPEATS, TargetSession
+from machineid_conformance.engine.target import TargetSession
 from machineid_conformance.judge.registry import rules
 from machineid_conformance.scenario.model import Action, Moment, Step
 from machineid_conformance.trace.redact import Redactor
@@ -49,7 +50,7 @@ class Scripted(TargetSession):
         trace, share, *speed = self.script.pop(0)
         self.alone.append(alone)
         self.real.append(real_time)
-        self.pressure[plan.id] = share
+        self.repeats.pressure[plan.id] = share
         path = self.session.report / "traces" / f"{plan.id}.jsonl"
         moments = iter(event.at for event in trace.view.events)
         writer = TraceWriter(path, clock=lambda: next(moments), redactor=Redactor())
@@ -174,7 +175,7 @@ def test_what_outlasts_a_minute_waits_for_what_the_others_show_in_real_time(tmp_
         PlannedRun(id=f"worker/{name}", target=session.target, scenario=scenario, steps=steps)
         for name, steps in (("for-minutes", (for_minutes,)), ("short", ()))
     ]
-    session.undecided = {plan.id for plan in plans}
+    session.repeats.undecided = {plan.id for plan in plans}
 
     async def main() -> None:
         async with asyncio.TaskGroup() as group:
@@ -193,7 +194,7 @@ def test_what_outlasts_a_minute_is_run_again_alone_where_no_other_shows_it(tmp_p
     hang = Action(kind="fault", argument={"hang": {"seconds": 600}})
     steps = (Step(at=Moment(relation="before", subject="validate", n=1), do=hang, until=None),)
     plan = PlannedRun(id="worker/for-minutes", target=session.target, scenario=scenario, steps=steps)
-    session.undecided = {plan.id}
+    session.repeats.undecided = {plan.id}
     asyncio.run(session._decide(plan))
     assert (session.alone, session.real) == ([False, True], [False, False])
     assert session.judged[plan.id].observations["restore/resumes"].outcome == "pass"

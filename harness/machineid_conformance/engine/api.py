@@ -11,6 +11,7 @@ from fake_control_plane.certificates import Authority
 from machineid_conformance.dilation.build import Library, Unavailable
 from machineid_conformance.engine.plan import PlannedRun
 from machineid_conformance.isolation.api import World, WorldSpec
+from machineid_conformance.judge.api import Case, Observation
 from machineid_conformance.toxics.find import Toxiproxy
 
 OpenWorld = Callable[[WorldSpec], Awaitable[World]]
@@ -50,3 +51,12 @@ class Ran:
     wall_seconds: float
     speed: float = 1.0
     outside: str | None = None
+
+
+@dataclass(kw_only=True)
+class Judged:
+    """A run that was judged: its record for results.json, its case and what each rule says."""
+
+    ran: Ran
+    case: Case
+    observations: Mapping[str, Observation]

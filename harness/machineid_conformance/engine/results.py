@@ -19,8 +19,7 @@ from machineid_conformance.trace.events import FaultDelivered, Watched
 from machineid_conformance.trace.writer import writing
 
 if TYPE_CHECKING:
-    from machineid_conformance.engine.api import Ran
-    from machineid_conformance.engine.target import Judged
+    from machineid_conformance.engine.api import Judged, Ran
 
 WORST_LAST = ("conforming", "inconclusive", "non-conforming")
 

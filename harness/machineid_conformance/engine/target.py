@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from machineid_conformance.config import templates
 from machineid_conformance.config.model import Target
 from machineid_conformance.engine import pressure
-from machineid_conformance.engine.api import Ran, Session, SetupError
+from machineid_conformance.engine.api import Judged, Ran, Session
 from machineid_conformance.engine.director import HELD_AT_ONCE
 from machineid_conformance.engine.interruption import Interruption
 from machineid_conformance.engine.plan import PlannedRun, baseline_runs, runs_of, without_repeats
+from machineid_conformance.engine.repeats import Repeats
 from machineid_conformance.engine.results import observation_json, target_json
 from machineid_conformance.engine.run import Run
 from machineid_conformance.engine.selection import Selection
@@ -22,10 +23,9 @@ from machineid_conformance.engine.slots import Slots
 from machineid_conformance.engine.speed import Speed
 from machineid_conformance.engine.stream import Message
 from machineid_conformance.engine.unmatched import unmatched_rules
-from machineid_conformance.judge import deadlines, starvation, verdict
-from machineid_conformance.judge.api import Baseline, Case, Observation, Rule
+from machineid_conformance.judge import deadlines, verdict
+from machineid_conformance.judge.api import Baseline, Case, Rule
 from machineid_conformance.judge.baseline import build
-from machineid_conformance.judge.starvation import Doubt
 from machineid_conformance.judge.view import RunView
 from machineid_conformance.scenario.model import Scenario
 from machineid_conformance.scenario.needs import missing
@@ -36,22 +36,9 @@ HOLD_WITHOUT_DEADLINE = 0.3
 """Seconds that a validate is held where no run has measured the client's deadline."""
 UNANSWERED = frozenset({"hang", "late-allow"})
 """The faults under which a client waits for the first byte until its own deadline."""
-MISSED_LIMITS = frozenset({"run_within", "start_within"})
-"""How a run ends (``run-ended.reason``) that took longer than the target is given."""
-REPEATS = 2
-"""How often a run is repeated at most, because the machine was too busy for the target's own deadlines."""
 
 
 Emit = Callable[[Message], None]
-
-
-@dataclass(kw_only=True)
-class Judged:
-    """A run that was judged: its record for results.json, its case and what each rule says."""
-
-    ran: Ran
-    case: Case
-    observations: Mapping[str, Observation]
 
 
 @dataclass(kw_only=True)
@@ -70,17 +57,6 @@ class TargetSession:
     serial: asyncio.Lock = field(default_factory=asyncio.Lock)
     baseline: Baseline | None = None
     judged: dict[str, Judged] = field(default_factory=dict)
-    pressure: dict[str, float] = field(
-        default_factory=dict
-    )  # by run: the share of its time in which a core was waited for
-    repeating: asyncio.Lock = field(default_factory=asyncio.Lock)
-    undecided: set[str] = field(
-        default_factory=set
-    )  # runs to be judged, less those that outlast a minute and were run once
-    all_others: asyncio.Event = field(default_factory=asyncio.Event)  # set when there is none
-    confirmed: set[tuple[str, ...]] = field(
-        default_factory=set
-    )  # doubts that a repeat has shown to be the target's own doing
     left_out: dict[str, str] = field(default_factory=dict)
     planned: dict[str, int] | None = None  # runs by scenario; None until the baseline is known
     complete: bool = True
@@ -88,6 +64,13 @@ class TargetSession:
 
     def __post_init__(self) -> None:
         self.speed = Speed(target=self.target, session=self.session, notice=self._notice)
+        self.repeats = Repeats(
+            report=self.session.report,
+            rules=self.rules,
+            others=lambda: [judged.case for judged in self.judged.values()],
+            real_time=lambda: self.speed.real_time is not None,
+            notice=self._notice,
+        )
 
     async def judge(self) -> dict[str, object]:
         """Run everything that the selection wants of this target; interrupted, say what is known of it so far.
@@ -182,7 +165,7 @@ class TargetSession:
         # What waits goes first: it needs no core, and a wait that must be repeated in real time is over before the rest is. And what holds
         # a validate for a share of the client's deadline needs the deadline to be known: the runs that measure it go before.
         plans = list(plans)
-        self.undecided = {run.id for runs in plans for run in runs}
+        self.repeats.undecided = {run.id for runs in plans for run in runs}
         async with asyncio.TaskGroup() as group:
             measuring = list[asyncio.Task[None]]()
             for runs in sorted(plans, key=_turn):
@@ -203,12 +186,7 @@ class TargetSession:
         try:
             await self._run_and_judge(plan)
         finally:
-            self._no_more_undecided(plan)
-
-    def _no_more_undecided(self, plan: PlannedRun) -> None:
-        self.undecided.discard(plan.id)
-        if not self.undecided:
-            self.all_others.set()
+            self.repeats.decided(plan)
 
     async def _run_and_judge(self, plan: PlannedRun) -> None:
         if self.speed.real_time is not None and "target-time" in plan.scenario.needs:
@@ -216,66 +194,14 @@ class TargetSession:
             self.left_out[plan.scenario.id] = f"some of its runs would be in real time: {self.speed.real_time}"
             return
         judged = self._judged(await self._execute(plan))
-        if plan.outlasts:
-            # It can be repeated in fast time alone; but what another run shows in real time is not asked of it again.
-            self._no_more_undecided(plan)
-            if self._doubt(judged) is not None:
-                await self.all_others.wait()
-        for n in range(1, REPEATS + 1):
-            doubt, fast = self._doubt(judged), judged.ran.speed > 1
-            if doubt is None or doubt.kind in self.confirmed or not (fast or self.pressure[plan.id] >= pressure.BUSY):
-                break
-            if plan.outlasts and self.speed.real_time is not None:
-                break  # it would last for minutes
-            async with self.repeating:  # one at a time: what one confirms spares the others
-                if doubt.kind in self.confirmed:
-                    break
-                self._say_repeated(judged.ran, doubt.words, n)
-                # What waits for minutes is never repeated in real time.
-                judged = self._judged(
-                    await self._execute(plan, alone=not fast or bool(plan.outlasts), real_time=not plan.outlasts)
-                )
-                again = self._doubt(judged)
-                if again is not None and again.kind == doubt.kind:
-                    self.confirmed.add(doubt.kind)
-        self._tell(judged)
+        self._tell(await self.repeats.believed(judged, self._again))
 
-    def _doubt(self, judged: Judged) -> Doubt | None:
-        """Why this run says too little of the target. What was done was done; what is missing or late may be the machine's, or come of the
-        speed of its time.
-        """
-        ended = judged.case.view.ended
-        if judged.ran.speed > 1 and ended is not None and ended.reason in MISSED_LIMITS:
-            return Doubt(kind=("limit", ended.reason), words=f"it reached its limit {ended.reason}")
-        return starvation.doubt(
-            judged.case,
-            judged.observations,
-            self.rules,
-            usual_end=starvation.usual_end(other.case for other in self.judged.values()),
-        )
+    async def _again(self, plan: PlannedRun, *, alone: bool, real_time: bool) -> Judged:
+        return self._judged(await self._execute(plan, alone=alone, real_time=real_time))
 
     async def _execute_baseline(self, plan: PlannedRun) -> Ran:
-        """What every other run is compared with must not be a busy machine's."""
         ran = await self._execute(plan)
-        for n in range(1, REPEATS + 1):
-            doubt = starvation.gave_up(RunView.of(read(ran.trace)))
-            if doubt is None or self.pressure[plan.id] < pressure.BUSY:
-                break
-            self._say_repeated(ran, doubt, n)
-            ran = await self._execute(plan, alone=True, real_time=True)
-        return ran
-
-    def _say_repeated(self, ran: Ran, doubt: str, n: int) -> None:
-        """The trace of the run that is not believed is kept beside the other's."""
-        if ran.speed > 1:
-            word, why = "fast", f"in time up to {ran.speed:.0f} times as fast as real time; now in real time"
-        else:
-            share = self.pressure[ran.run.id]
-            word, why = f"busy-{n}", f"while for {share:.0%} of its time something waited for a core of this machine"
-        kept = ran.trace.with_name(f"{ran.trace.stem}.{word}{ran.trace.suffix}")
-        ran.trace.rename(kept)
-        at = kept.relative_to(self.session.report).as_posix()
-        self._notice(f"{ran.run.id} is run again: {doubt}, {why}; its trace is {at}")
+        return await self.repeats.believed_baseline(ran, lambda: self._execute(plan, alone=True, real_time=True))
 
     def _notice(self, text: str) -> None:
         self.emit(Message(kind="notice", payload={"target": self.target.name, "text": text}))
@@ -292,7 +218,7 @@ class TargetSession:
         ):
             before = pressure.read()
             ran = await self._run(plan, release, speed)
-            self.pressure[plan.id] = pressure.share(before, pressure.read())
+            self.repeats.pressure[plan.id] = pressure.share(before, pressure.read())
             return ran
 
     @property
@@ -456,6 +382,3 @@ def _measures_the_deadline(run: PlannedRun) -> bool:
     return not run.outlasts and any(
         step.do.kind == "fault" and not UNANSWERED.isdisjoint(step.do.argument) for step in run.steps
     )
-
-
-__all__ = ["Judged", "SetupError", "TargetSession"]
