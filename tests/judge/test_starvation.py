@@ -61,6 +61,7 @@ def test_a_target_that_ends_elsewhere_and_is_idle_here_is_in_doubt() -> None:
     assert usual_end([working().end("gone").case()]) is None
     assert doubt(idle, {"stop/exits": PASSED}, KNOWN, usual_end="gone") is not None
     assert doubt(idle, {"stop/exits": PASSED}, KNOWN, usual_end="idle") is None
+    assert doubt(idle, {"stop/exits": PASSED}, KNOWN, usual_end=None) is not None  # it may be the first of them
     assert doubt(gone, {"stop/exits": PASSED}, KNOWN, usual_end="gone") is None
 
 

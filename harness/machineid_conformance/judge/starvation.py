@@ -41,7 +41,7 @@ def doubt(
 ) -> Doubt | None:
     """Why this run, if the machine was busy, is to be repeated; None where it stands.
 
-    ``usual_end`` is how the target's other runs with a refusal ended (``run-ended.reason``).
+    ``usual_end`` is how the target's other runs with a refusal ended (``run-ended.reason``); None: there is none yet.
     """
     failed = [name for name, observation in observations.items() if observation.findings]
     if any(not rules[name].by_time for name in failed):
@@ -80,10 +80,11 @@ def gave_up(view: RunView) -> str | None:
 
 
 def _stayed(case: Case, usual_end: str | None) -> str | None:
-    """A target that ends on a refusal in its other runs, and was idle in this one: perhaps it had only not got there."""
+    """A target that ends on a refusal in its other runs, if any are known, and was idle in this one: perhaps it had only not got there."""
     ended = case.view.ended
-    if usual_end == "gone" and ended is not None and ended.reason == "idle" and case.view.refusals:
-        return "the target was idle after the refusal, and ends in its other runs"
+    idle = ended is not None and ended.reason == "idle"
+    if usual_end in (None, "gone") and idle and case.view.refusals:
+        return "the target was idle after the refusal" + (", and ends in its other runs" if usual_end else "")
     return None
 
 
