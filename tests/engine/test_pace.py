@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from machineid_conformance.engine.pace import Pace
+from machineid_conformance.engine.pace import LOOKS, Pace, Sleep
 from machineid_conformance.engine.target_time import TargetTime
 
 HIGHEST = 300.0
@@ -20,6 +20,7 @@ class Rates(TargetTime):
         self.asked: asyncio.Queue[str] = asyncio.Queue()
         self.there = False
         self.come = False
+        self.end: float | None = None
 
     @property
     def slowed(self) -> bool:
@@ -28,8 +29,11 @@ class Rates(TargetTime):
     def real(self) -> None:
         self.asked.put_nowait("real")
 
-    def fast(self, highest: float) -> bool:
-        assert highest == HIGHEST
+    def first_end(self) -> float | None:
+        return self.end
+
+    def fast(self, highest: float, end: float | None = None) -> bool:
+        assert (highest, end) == (HIGHEST, self.end)
         self.asked.put_nowait("fast")
         return not self.come
 
@@ -40,15 +44,18 @@ class Situation:
     def __init__(self) -> None:
         self.time = Rates()
         self.sleeps = True
+        self.stirs = False
         self.questions: asyncio.Queue[None] = asyncio.Queue()
         self.answers = asyncio.Event()
         self.answers.set()
-        self.pace = Pace(self.time, highest=HIGHEST, asleep=self._asleep)
+        self.pace = Pace(self.time, highest=HIGHEST, look=self._look)
 
-    async def _asleep(self) -> bool:
+    async def _look(self) -> Sleep:
         self.questions.put_nowait(None)
         await self.answers.wait()
-        return self.sleeps
+        if not self.sleeps:
+            return Sleep.NO
+        return Sleep.FOUND if self.stirs else Sleep.SURE
 
 
 def run(script: Callable[[Situation], Coroutine[Any, Any, None]]) -> None:
@@ -85,10 +92,23 @@ def test_who_works_is_asked_again_and_again() -> None:
     run(script)
 
 
+def test_who_is_found_asleep_and_stirs_between_two_looks_does_not_sleep() -> None:
+    async def script(it: Situation) -> None:
+        it.stirs = True
+        for _ in range(2 * LOOKS + 1):
+            await it.questions.get()
+        assert it.time.asked.empty()
+        it.stirs, it.time.end = False, 7.0  # which goes on to fast(): by then it may have come, and be told of no more
+        assert await it.time.asked.get() == "fast"
+
+    run(script)
+
+
 def test_where_time_has_come_to_the_target_is_asked_before_it_goes_on() -> None:
     async def script(it: Situation) -> None:
-        await it.questions.get()
         assert await it.time.asked.get() == "fast"
+        for _ in range(2):
+            await it.questions.get()
         it.sleeps, it.time.there = False, True
         await it.questions.get()
         assert it.time.asked.empty()

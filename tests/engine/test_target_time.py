@@ -132,3 +132,12 @@ def test_a_short_stretch_is_not_faster_than_it_need_be(page: Page) -> None:
         return target_time.fastest
 
     assert asyncio.run(main()) == pytest.approx(10, rel=0.5)
+
+
+def test_it_does_not_go_fast_once_a_moment_has_come_that_is_told_of_no_more(page: Page) -> None:
+    target_time = TargetTime()
+    target_time.follow(page)
+    assert not target_time.fast(RATE, page.elapsed())
+    assert target_time.rate == 1.0
+    assert target_time.fast(RATE, page.elapsed() + LONG)
+    assert target_time.rate > 1.0

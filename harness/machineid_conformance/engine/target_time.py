@@ -59,13 +59,18 @@ class TargetTime:
         """Go on as fast as real time. For ``Pace`` alone."""
         self._set(1.0, None)
 
-    def fast(self, highest: float) -> bool:
+    def first_end(self) -> float | None:
+        """The first moment that the target waits for, of those it has told of; None: there is none. For ``Pace`` alone."""
+        return None if self._page is None else self._page.first_end()
+
+    def fast(self, highest: float, end: float | None = None) -> bool:
         """Go on faster, up to the first moment that anybody, the target or the harness, waits for: no further, however late either gets its
-        processor. Short stretches go slower: the rate is such that one takes ``STRETCH``. False: that moment has come. For ``Pace`` alone.
+        processor. ``end`` is one that may have come, and be told of no more. Short stretches go slower: the rate is such that one takes
+        ``STRETCH``. False: that moment has come. For ``Pace`` alone.
         """
         if self._page is None:
             return False
-        ends = [end for end in (self._page.first_end(), *self._ends.values()) if end is not None]
+        ends = [end for end in (end, self._page.first_end(), *self._ends.values()) if end is not None]
         now = self._page.elapsed()
         until = min(ends, default=now + LONGEST)
         if until <= now:

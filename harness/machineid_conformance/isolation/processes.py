@@ -103,6 +103,44 @@ def runnable(process: Process) -> bool:
     )
 
 
+class Looks:
+    """Looks at the descendants of ``root`` again and again.
+
+    One look at a thread after the other does not show that all sleep: one may wake another that was looked at already, and sleep when its
+    turn comes. But who slept at two looks, and was not given a processor in between, slept all the while; and what all have in common of
+    these whiles is the time between the two looks.
+    """
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._before: dict[tuple[int, str], bytes] | None = None
+
+    def look(self) -> tuple[list[Process], bool, bool]:
+        """The descendants; whether all their threads sleep; and whether all have slept since the last look."""
+        alive = descendants(self._root)
+        if sys.platform != "linux":
+            asleep = not any(runnable(process) for process in alive)
+            return alive, asleep, asleep
+        before, self._before = self._before, _sleepers(alive)
+        return alive, self._before is not None, self._before is not None and self._before == before
+
+
+def _sleepers(alive: list[Process]) -> dict[tuple[int, str], bytes] | None:
+    """By thread: how often it was given a processor. None: one of them has one, waits for one, or waits for a disk."""
+    found: dict[tuple[int, str], bytes] = {}
+    for process in alive:
+        try:
+            threads = os.listdir(f"/proc/{process.pid}/task")
+        except OSError:
+            continue
+        for thread in threads:
+            status = _read(f"/proc/{process.pid}/task/{thread}/status")
+            if status.partition(b"\nState:\t")[2][:1] in (b"R", b"D"):
+                return None
+            found[process.pid, thread] = status.partition(b"\nvoluntary_ctxt_switches:")[2]
+    return found
+
+
 def has_mapped(pid: int, path: str | None) -> bool:
     """Whether a process has a file in its address space, under this path; also when there is no path, and when the process has ended."""
     if path is None:
