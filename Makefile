@@ -10,15 +10,18 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: conformance test lint matrix bench soak pictures clean
 
-$(VENV)/installed: pyproject.toml
+$(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
-	$(PYTHON) -m venv $(VENV) || { echo "python3 -m venv failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -f $@; echo "python3 -m venv failed; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+$(VENV)/installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
-$(VENV)/installed-test: $(VENV)/installed
+# What the tests need includes what the main job needs: who asks for this first waits for pip once.
+$(VENV)/installed-test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
-	touch $@
+	touch $(VENV)/installed $@
 
 # The main job on two bundled runtimes: one that keeps the rules, and one that does not. Both must come out as expected.
 conformance: $(VENV)/installed
