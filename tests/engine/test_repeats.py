@@ -57,6 +57,7 @@ class Scripted(TargetSession):
         for event in trace.view.events:
             writer.write(event)
         writer.close()
+        await asyncio.sleep(0)  # as in life, others go on meanwhile
         return Ran(run=plan, trace=path, seconds=1.0, wall_seconds=1.0, speed=speed[0] if speed else 1.0)
 
 
@@ -198,3 +199,24 @@ def test_what_outlasts_a_minute_is_run_again_alone_where_no_other_shows_it(tmp_p
     asyncio.run(session._decide(plan))
     assert (session.alone, session.real) == ([False, True], [False, False])
     assert session.judged[plan.id].observations["restore/resumes"].outcome == "pass"
+
+
+def test_of_many_that_stay_after_a_refusal_one_is_run_again_and_shows_that_the_target_does(tmp_path: Path) -> None:
+    script: list[Made] = []
+    for rule in ("restore/resumes", "stop/next-boundary", "degraded/no-work", "degraded/fresh-allow"):
+        stays = Trace(rule).spawn().register().allow().effect().operator("revoke", DEVICE).deny().end("idle")
+        script.append((stays, QUIET, 50.0))
+    session = scripted(tmp_path, [*script, (script[0][0], QUIET)])
+    scenario = cast("Any", SimpleNamespace(id="revoke-at-boundary", needs=()))
+    plans = [
+        PlannedRun(id=f"worker/{n}", target=session.target, scenario=scenario, steps=()) for n in range(len(script))
+    ]
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group:  # none of them is believed before all were run
+            for plan in plans:
+                group.create_task(session._decide(plan))
+
+    asyncio.run(main())
+    assert session.real == [False] * 4 + [True]
+    assert [judged.ran.speed for judged in session.judged.values()] == [1.0, 50.0, 50.0, 50.0]

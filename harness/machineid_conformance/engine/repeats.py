@@ -69,8 +69,9 @@ class Repeats:
                 break
             if plan.outlasts and self.real_time():
                 break  # it would last for minutes
-            async with self._turn:  # one at a time: what one confirms spares the others
-                if doubt.kind in self.confirmed:
+            async with self._turn:  # one at a time: what one shows spares the others
+                doubt = self._doubt(judged)
+                if doubt is None or doubt.kind in self.confirmed:
                     break
                 self._set_aside(judged.ran, doubt.words, n)
                 # What waits for minutes is never repeated in real time.
