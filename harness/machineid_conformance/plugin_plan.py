@@ -167,10 +167,13 @@ def _command(text: str | None) -> tuple[str, ...] | None:
 
 
 def _path(config: pytest.Config) -> Path | None:
-    given = config.option.machineid_config
+    """The file that is named, else that of the folder where pytest was started, else of its root folder: in a repository of several
+    runtimes the two differ.
+    """
+    here, given = config.invocation_params.dir, config.option.machineid_config
     if given is not None:
-        return Path(config.invocation_params.dir / given).resolve()
-    return discover(config.rootpath)
+        return Path(here / given).resolve()
+    return discover(here) or discover(config.rootpath)
 
 
 def _chosen(scenarios: tuple[Scenario, ...], rules: Mapping[str, Rule], request: Request) -> tuple[Scenario, ...]:

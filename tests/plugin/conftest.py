@@ -81,10 +81,13 @@ class Repository:
         named += ["-p", "xdist"] if "-n" in arguments and not self.neighbours else []
         return [sys.executable, "-m", "pytest", "-p", "scripted", *named, *arguments]
 
-    def pytest(self, *arguments: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def pytest(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, below: str = "."
+    ) -> subprocess.CompletedProcess[str]:
+        """Started in the folder ``below`` the repository's."""
         return subprocess.run(
             self.command(*arguments),
-            cwd=self.folder,
+            cwd=self.folder / below,
             env={**self.environment(), **(environment or {})},
             capture_output=True,
             text=True,

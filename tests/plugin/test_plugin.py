@@ -39,6 +39,21 @@ def test_a_command_stands_where_the_file_would(repository: Repository) -> None:
     assert repository.starts[0]["config"] is None
 
 
+def test_the_configuration_of_the_folder_where_it_is_started_goes_before_that_of_the_root(
+    repository: Repository,
+) -> None:
+    below = repository.folder / "services" / "agent"
+    below.mkdir(parents=True)
+    text = (repository.folder / "machineid-conformance.toml").read_text(encoding="utf-8")
+    (below / "machineid-conformance.toml").write_text(text.replace("targets.worker", "targets.agent"), encoding="utf-8")
+    options = ("--machineid-conformance", "--collect-only", "-q")
+    assert (
+        "services/agent/machineid-conformance.toml::agent::verdict"
+        in repository.pytest(*options, below="services/agent").stdout
+    )
+    assert "\nmachineid-conformance.toml::worker::verdict" in repository.pytest(*options, below="services").stdout
+
+
 def test_neither_configuration_nor_command_says_how_to_start(repository: Repository) -> None:
     (repository.folder / "machineid-conformance.toml").unlink()
     done = repository.pytest("--machineid-conformance")
