@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from machineid_conformance.engine.pace import LOOKS, Pace, Sleep
+from machineid_conformance.engine.pace import Pace
 from machineid_conformance.engine.target_time import TargetTime
 
 HIGHEST = 300.0
@@ -21,6 +21,7 @@ class Rates(TargetTime):
         self.there = False
         self.come = False
         self.end: float | None = None
+        self.told: list[float | None] = []
 
     @property
     def slowed(self) -> bool:
@@ -33,7 +34,8 @@ class Rates(TargetTime):
         return self.end
 
     def fast(self, highest: float, end: float | None = None) -> bool:
-        assert (highest, end) == (HIGHEST, self.end)
+        assert highest == HIGHEST
+        self.told.append(end)
         self.asked.put_nowait("fast")
         return not self.come
 
@@ -44,18 +46,15 @@ class Situation:
     def __init__(self) -> None:
         self.time = Rates()
         self.sleeps = True
-        self.stirs = False
         self.questions: asyncio.Queue[None] = asyncio.Queue()
         self.answers = asyncio.Event()
         self.answers.set()
-        self.pace = Pace(self.time, highest=HIGHEST, look=self._look)
+        self.pace = Pace(self.time, highest=HIGHEST, asleep=self._asleep)
 
-    async def _look(self) -> Sleep:
+    async def _asleep(self) -> bool:
         self.questions.put_nowait(None)
         await self.answers.wait()
-        if not self.sleeps:
-            return Sleep.NO
-        return Sleep.FOUND if self.stirs else Sleep.SURE
+        return self.sleeps
 
 
 def run(script: Callable[[Situation], Coroutine[Any, Any, None]]) -> None:
@@ -92,23 +91,23 @@ def test_who_works_is_asked_again_and_again() -> None:
     run(script)
 
 
-def test_who_is_found_asleep_and_stirs_between_two_looks_does_not_sleep() -> None:
+def test_an_end_that_may_come_while_the_question_is_asked_is_told() -> None:
     async def script(it: Situation) -> None:
-        it.stirs = True
-        for _ in range(2 * LOOKS + 1):
-            await it.questions.get()
-        assert it.time.asked.empty()
-        it.stirs, it.time.end = False, 7.0  # which goes on to fast(): by then it may have come, and be told of no more
+        it.time.end = 7.0
+        it.answers.clear()
+        await it.questions.get()
+        it.time.end = None  # who waited for it has woken, and waits for nothing now
+        it.answers.set()
         assert await it.time.asked.get() == "fast"
+        assert it.time.told == [7.0]
 
     run(script)
 
 
 def test_where_time_has_come_to_the_target_is_asked_before_it_goes_on() -> None:
     async def script(it: Situation) -> None:
+        await it.questions.get()
         assert await it.time.asked.get() == "fast"
-        for _ in range(2):
-            await it.questions.get()
         it.sleeps, it.time.there = False, True
         await it.questions.get()
         assert it.time.asked.empty()

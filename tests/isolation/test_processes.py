@@ -9,11 +9,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from machineid_conformance.isolation.processes import Looks
+from machineid_conformance.isolation.processes import asleep
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there are no worlds in target time")
 
-LOOKS = 2000
+TIMES = 2000
 
 NEVER_BOTH = """
 import os, threading
@@ -35,30 +35,27 @@ AND_WAIT = "\nprint('ready', flush=True)\nthreading.Event().wait()\n"
 
 
 @contextmanager
-def child(program: str) -> Iterator[Looks]:
-    """The looks at the only child of a shell."""
+def child(program: str) -> Iterator[int]:
+    """A shell with one child; its pid."""
     command = ["sh", "-c", '"$@" & wait', "sh", sys.executable, "-c", program + AND_WAIT]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as shell:
         try:
             assert shell.stdout is not None
             assert shell.stdout.readline() == "ready\n"
-            looks = Looks(shell.pid)
-            yield looks
+            yield shell.pid
         finally:
-            alive, _, _ = looks.look()
-            for process in alive:
+            for process in asleep(shell.pid)[0]:
                 subprocess.run(["kill", "-9", str(process.pid)], check=True)
 
 
 def test_of_two_threads_that_wake_each_other_both_sleep_at_no_moment() -> None:
-    with child(NEVER_BOTH) as looks:
-        seen = [looks.look() for _ in range(LOOKS)]
-    assert all(len(alive) == 1 for alive, _, _ in seen)
-    assert not any(still for _, _, still in seen)
+    with child(NEVER_BOTH) as shell:
+        seen = [asleep(shell) for _ in range(TIMES)]
+    assert all(len(alive) == 1 for alive, _ in seen)
+    assert not any(found for _, found in seen)
 
 
-def test_who_sleeps_is_known_to_by_the_second_look() -> None:
-    with child(SLEEPS) as looks:
-        assert not looks.look()[2]
-        assert any(looks.look()[2] for _ in range(LOOKS))
-        assert all(looks.look()[1:] == (True, True) for _ in range(10))
+def test_who_sleeps_is_known_to() -> None:
+    with child(SLEEPS) as shell:
+        assert any(asleep(shell)[1] for _ in range(TIMES))  # once it has gone to sleep
+        assert all(asleep(shell)[1] for _ in range(10))

@@ -23,7 +23,7 @@ from machineid_conformance.engine.director import RunDirector
 from machineid_conformance.engine.host import host_command, temporary_folder
 from machineid_conformance.engine.instance import Instance, open_instance
 from machineid_conformance.engine.notes import Notes
-from machineid_conformance.engine.pace import Pace, Sleep
+from machineid_conformance.engine.pace import Pace
 from machineid_conformance.engine.plan import PlannedRun
 from machineid_conformance.engine.stimulus import Stimulation
 from machineid_conformance.engine.target_time import TargetTime
@@ -177,7 +177,7 @@ class Run:
         stack.callback(page.close)
         stack.callback(self.time.follow, None)
         stack.callback(library.path.unlink)
-        pace = Pace(self.time, highest=self.speed, look=self._look)
+        pace = Pace(self.time, highest=self.speed, asleep=self._asleep)
         self.director.heard = pace.heard
         following = asyncio.create_task(pace.follow())
         self._tasks.append(following)
@@ -188,26 +188,23 @@ class Run:
         """Whether the target waits, in real time. In fast time it will not for long; and what a busy machine keeps from its work does not
         wait: to begin more beside it would make it busier.
         """
-        return (self.speed == 1 or self.outside is not None) and await self._look() is not Sleep.NO
+        return (self.speed == 1 or self.outside is not None) and await self._asleep()
 
-    async def _look(self) -> Sleep:
+    async def _asleep(self) -> bool:
         """Whether all processes wait, in target time and not for the harness, and nothing that they wrote or sent is unread."""
-        sleep = Sleep.SURE
         try:
             for instance in self.instances:
                 found = await instance.world.asleep()
                 if not found.asleep:
-                    return Sleep.NO
+                    return False
                 if found.outside and self.speed > 1:  # and not one that is being started, and has yet to load it
                     self.outside = self.outside or found.outside[0]
-                    return Sleep.NO
-                if not found.still:
-                    sleep = Sleep.FOUND
+                    return False
         except IsolationError:
-            return Sleep.NO  # its supervisor has ended
+            return False  # its supervisor has ended
         # Only now: what a process has sent before it went to sleep is there by now.
         owed = self.director.progress.owes or any(instance.gateway.owes() for instance in self.instances)
-        return Sleep.NO if owed or self.unread() else sleep
+        return not (owed or self.unread())
 
     async def _open_instances(self, stack: AsyncExitStack, time: TimeFiles | None) -> None:
         plan = self.plan

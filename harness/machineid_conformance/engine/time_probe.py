@@ -19,7 +19,7 @@ from machineid_conformance.config.model import Target
 from machineid_conformance.dilation.build import Library, place
 from machineid_conformance.dilation.page import Page
 from machineid_conformance.engine.api import Session
-from machineid_conformance.engine.pace import Pace, Sleep
+from machineid_conformance.engine.pace import Pace
 from machineid_conformance.engine.target_time import TargetTime
 from machineid_conformance.gateway.tasks import cancelled
 from machineid_conformance.isolation.api import AllGone, OutputChunk, TimeFiles, World, WorldSpec
@@ -121,15 +121,13 @@ async def _judged(world: World, page: Page) -> str | None:
     target_time.follow(page)
     outside = list[str]()
 
-    async def look() -> Sleep:
+    async def asleep() -> bool:
         found = await world.asleep()
         if found.asleep:  # one that is being started has yet to load it
             outside.extend(found.outside)
-        if not found.asleep or outside:
-            return Sleep.NO
-        return Sleep.SURE if found.still else Sleep.FOUND
+        return found.asleep and not outside
 
-    pace = Pace(target_time, highest=RATE, look=look)
+    pace = Pace(target_time, highest=RATE, asleep=asleep)
     following = asyncio.create_task(pace.follow())
     try:
         said, real = await _said(world)

@@ -32,13 +32,11 @@ class TimeFiles:
 
 @dataclass(frozen=True, kw_only=True)
 class Asleep:
-    """``asleep``: none of a world's processes was found on a processor, waiting for one, or for a disk. ``still``: and none has been since
-    the question before, when all were found asleep, too: between the two all slept. ``outside``: the command lines of those in real time,
-    because they have not loaded the library.
+    """``asleep``: at one moment none of a world's processes was on a processor, waited for one, or for a disk. ``outside``: the command
+    lines of those in real time, because they have not loaded the library.
     """
 
     asleep: bool
-    still: bool = False
     outside: tuple[str, ...] = ()
 
 

@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 
 TICK = os.sysconf("SC_CLK_TCK")
+LOOKS = 4
+"""Pairs of looks at processes that sleep, but for moments: the library of target time makes most waits of slices of 10 ms."""
 
 
 @dataclass(frozen=True)
@@ -103,26 +105,23 @@ def runnable(process: Process) -> bool:
     )
 
 
-class Looks:
-    """Looks at the descendants of ``root`` again and again.
+def asleep(root: int) -> tuple[list[Process], bool]:
+    """The living descendants of ``root``, and whether all their threads sleep at one and the same moment.
 
-    One look at a thread after the other does not show that all sleep: one may wake another that was looked at already, and sleep when its
-    turn comes. But who slept at two looks, and was not given a processor in between, slept all the while; and what all have in common of
-    these whiles is the time between the two looks.
+    One look at a thread after the other does not show it: one may wake another that was looked at already, and sleep when its turn comes.
+    But who slept at two looks, and was not given a processor in between, slept all the while; and what all have in common of these whiles
+    is the time between the two looks. Who was not there at first was started by somebody who was awake, and is there at the end.
     """
-
-    def __init__(self, root: int) -> None:
-        self._root = root
-        self._before: dict[tuple[int, str], bytes] | None = None
-
-    def look(self) -> tuple[list[Process], bool, bool]:
-        """The descendants; whether all their threads sleep; and whether all have slept since the last look."""
-        alive = descendants(self._root)
-        if sys.platform != "linux":
-            asleep = not any(runnable(process) for process in alive)
-            return alive, asleep, asleep
-        before, self._before = self._before, _sleepers(alive)
-        return alive, self._before is not None, self._before is not None and self._before == before
+    alive = descendants(root)
+    if sys.platform != "linux":
+        return alive, not any(runnable(process) for process in alive)
+    for _ in range(LOOKS):
+        first = _sleepers(alive)
+        if first is None:
+            break
+        if _sleepers(alive) == first:
+            return alive, {process.pid for process in descendants(root)} == {process.pid for process in alive}
+    return alive, False
 
 
 def _sleepers(alive: list[Process]) -> dict[tuple[int, str], bytes] | None:

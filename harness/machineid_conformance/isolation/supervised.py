@@ -126,7 +126,7 @@ class SupervisedWorld:
     async def asleep(self) -> Asleep:
         """See ``World.asleep``."""
         reply, _ = await self._ask({"do": "asleep", "library": self.library})
-        return Asleep(asleep=reply["asleep"], still=reply["still"], outside=tuple(reply["outside"]))
+        return Asleep(asleep=reply["asleep"], outside=tuple(reply["outside"]))
 
     async def close(self) -> None:
         """See ``World.close``."""

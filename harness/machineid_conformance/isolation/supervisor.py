@@ -39,7 +39,6 @@ class Supervisor:
         self._confined = confined
         self._main = 0
         self._start = 0
-        self._looks = processes.Looks(os.getpid())
         self._unreported: list[int] = []  # starts of which something may be left
 
     def serve(self) -> None:
@@ -125,9 +124,9 @@ class Supervisor:
         self._reply(order, seconds=seconds, runnable=any(processes.runnable(process) for process in alive))
 
     def _on_asleep(self, order: dict[str, Any], _: list[int]) -> None:
-        alive, asleep, still = self._looks.look()
+        alive, asleep = processes.asleep(os.getpid())
         outside = [process.pid for process in alive if not processes.has_mapped(process.pid, order["library"])]
-        self._reply(order, asleep=asleep, still=still, outside=[processes.command_line(pid) for pid in outside])
+        self._reply(order, asleep=asleep, outside=[processes.command_line(pid) for pid in outside])
 
     def _on_socket(self, order: dict[str, Any], _: list[int]) -> None:
         with socket.socket(getattr(socket, order["family"]), socket.SOCK_STREAM) as inside:
