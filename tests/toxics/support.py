@@ -135,21 +135,28 @@ class Client:
 
 def see(port: int, data: bytes, *, tls: bool, patience: float = 20.0, until: int | None = None) -> Seen:
     """Send a request and read until the connection ends, ``until`` bytes came, or nothing came for ``patience`` seconds."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
-        client = Client(sock, tls=tls)
-        sock.settimeout(patience)
-        began = time.monotonic()
-        client.send(data)
-        got, at = b"", list[float]()
-        while until is None or len(got) < until:
-            try:
-                piece = client.receive()
-            except ConnectionResetError:
-                return Seen(got, "reset", tuple(at))
-            except TimeoutError:
-                return Seen(got, "silent", tuple(at))
-            at.append(time.monotonic() - began)
-            if not piece:
-                return Seen(got, "fin", tuple(at))
-            got += piece
-        return Seen(got, "enough", tuple(at))
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as sock:
+            client = Client(sock, tls=tls)
+            sock.settimeout(patience)
+            client.send(data)
+            return _read(client, until)
+    except ConnectionResetError:  # who resets what he has just accepted may do so before connect or send has returned
+        return Seen(b"", "reset", ())
+
+
+def _read(client: Client, until: int | None) -> Seen:
+    began = time.monotonic()
+    got, at = b"", list[float]()
+    while until is None or len(got) < until:
+        try:
+            piece = client.receive()
+        except ConnectionResetError:
+            return Seen(got, "reset", tuple(at))
+        except TimeoutError:
+            return Seen(got, "silent", tuple(at))
+        at.append(time.monotonic() - began)
+        if not piece:
+            return Seen(got, "fin", tuple(at))
+        got += piece
+    return Seen(got, "enough", tuple(at))
