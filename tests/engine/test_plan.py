@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +18,13 @@ def target(**changes: object) -> Target:
     return Target(name="worker", command=("true",), cwd=Path("/"), **changes)  # type: ignore[arg-type]
 
 
-def baseline(*kinds: str, effects: int = 2) -> Baseline:
+def baseline(*kinds: str, effects: Sequence[str] = ("dequeue", "charge")) -> Baseline:
     return Baseline(
         boundaries=tuple(
             Boundary(n=n, kind=kind, device="d", covers=(), work_after=True) for n, kind in enumerate(kinds, 1)
         ),
-        effects=effects,
-        effects_after=(True,) * effects,
+        effect_labels=tuple(effects),
+        effects_after=(True,) * len(effects),
         deterministic=True,
         registers=True,
         reaches_horizon=False,
@@ -76,12 +77,27 @@ def test_all_runs_every_variant_at_every_boundary() -> None:
     assert len(runs) == len(set(runs)) == 6
 
 
-def test_classes_runs_one_variant_at_each_boundary_and_rotates() -> None:
-    assert names(FAULTS, target(sweep="classes"), baseline("startup", "task", "task", "side-effect")) == [
+def test_classes_runs_one_variant_at_the_first_boundary_of_each_kind_and_rotates() -> None:
+    assert names(FAULTS, target(sweep="classes"), baseline("startup", "task", "task", "side-effect", "task")) == [
         "worker/server-error/validate-1/500",
         "worker/server-error/validate-2/502",
-        "worker/server-error/validate-3/500",
-        "worker/server-error/validate-4/502",
+        "worker/server-error/validate-4/500",
+    ]
+
+
+def test_classes_runs_what_has_no_variants_at_the_first_boundary_of_each_kind() -> None:
+    revoke = replace(FAULTS, id="revoke", variants=())
+    assert names(revoke, target(sweep="classes"), baseline("startup", "task", "task")) == [
+        "worker/revoke/validate-1",
+        "worker/revoke/validate-2",
+    ]
+    assert len(names(revoke, target(), baseline("startup", "task", "task"))) == 3
+
+
+def test_classes_runs_the_first_effect_of_each_label() -> None:
+    effects = ("dequeue", "charge", "dequeue", "charge", "mail")
+    assert names(REVOKE, target(sweep="classes"), baseline("startup", effects=effects)) == [
+        f"worker/revoke-in-flight/effect-{n}" for n in (1, 2, 5)
     ]
 
 
@@ -102,7 +118,7 @@ def test_the_variant_and_the_boundary_are_bound_into_the_steps() -> None:
 
 
 def test_an_operator_sweeps_every_effect() -> None:
-    assert names(REVOKE, target(), baseline("startup", effects=3)) == [
+    assert names(REVOKE, target(), baseline("startup", effects=("dequeue", "charge", "dequeue"))) == [
         f"worker/revoke-in-flight/effect-{n}" for n in (1, 2, 3)
     ]
 
@@ -142,9 +158,9 @@ BUNDLED = load_catalogue(known_rules=rules())
 def test_no_bundled_scenario_plans_a_run_twice(scenario: Scenario, sweep: str) -> None:
     of = target(sweep=sweep, devices=("one", "two"), bypass_env=ENVIRONMENTS, variants=ENVIRONMENTS, instances=2)
     for boundaries, effects in (
-        (("startup",), 0),
-        (("startup", "task", "side-effect"), 4),
-        (("startup", *12 * ["task"]), 30),
+        (("startup",), ()),
+        (("startup", "task", "side-effect"), ("dequeue", "charge", "dequeue", "charge")),
+        (("startup", *12 * ["task"]), 30 * ["charge"]),
     ):
         runs = runs_of(scenario, of, baseline(*boundaries, effects=effects))
         assert without_repeats(runs) == (runs, {})

@@ -71,7 +71,7 @@ FLAGS = Scenario(
     needs=("bypass-env",),
 )
 WITHOUT_CALLS = Baseline(
-    boundaries=(), effects=0, effects_after=(), deterministic=True, registers=True, reaches_horizon=False
+    boundaries=(), effect_labels=(), effects_after=(), deterministic=True, registers=True, reaches_horizon=False
 )  # fmt: skip
 
 

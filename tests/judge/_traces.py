@@ -371,7 +371,7 @@ def baseline(**changes: Any) -> Baseline:
     """Four boundaries, the first at startup, each followed by work."""
     fields: dict[str, Any] = {
         "boundaries": (boundary(1, "startup"), *(boundary(n) for n in range(2, 5))),
-        "effects": 4,
+        "effect_labels": ("POST api.example/charge",) * 4,
         "effects_after": (True, True, True, False),
         "deterministic": True,
         "registers": True,
@@ -385,7 +385,7 @@ def idle_baseline(**changes: Any) -> Baseline:
     """A baseline that did no work at all: a fault starves on it."""
     return baseline(
         boundaries=(boundary(1, "startup", work_after=False),),
-        effects=0,
+        effect_labels=(),
         effects_after=(),
         reaches_horizon=False,
         **changes,

@@ -54,7 +54,7 @@ def test_in_run_sees_a_loop_whose_horizon_is_nearer_than_max_gap() -> None:
 def test_in_run_applies_to_a_target_that_goes_on() -> None:
     rule = RULES["placement/in-run"]
     assert rule.not_applicable(target(), baseline()) is None
-    assert rule.not_applicable(target(), baseline(reaches_horizon=False, effects=11)) is None
+    assert rule.not_applicable(target(), baseline(reaches_horizon=False, effect_labels=("charge",) * 11)) is None
     assert rule.not_applicable(target(), baseline(reaches_horizon=False)) is not None
 
 

@@ -23,7 +23,7 @@ def boundaries(count: int) -> tuple[Boundary, ...]:
 
 FULL = Baseline(
     boundaries=boundaries(2),
-    effects=3,
+    effect_labels=("dequeue", "charge", "dequeue"),
     effects_after=(True, True, False),
     deterministic=True,
     registers=True,
@@ -48,7 +48,7 @@ MISSING: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] =
     ("variants", {}, {}, {}, 'it would run with variants = [ { APP_ENV = "prod" } ]'),
     ("loops", {}, {"boundaries": boundaries(1)}, {}, "it would run with a boundary during the work"),
     ("later-boundary", {}, {"boundaries": boundaries(1)}, {}, "it would run with a validate during the work"),
-    ("effects", {}, {"effects": 0}, {}, "it would run if an effect were seen"),
+    ("effects", {}, {"effect_labels": ()}, {}, "it would run if an effect were seen"),
     ("target-time", {}, {}, {"real_time": "no compiler"}, "would be real ones: no compiler; it would run where"),
     ("target-time", {"speed": 5.0}, {}, {}, 'at speed = 5; it would run with speed = "auto"'),
 ]

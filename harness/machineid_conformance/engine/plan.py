@@ -73,8 +73,9 @@ def runs_of(
     """Every run of one scenario, boundary by boundary.
 
     A sweep over validates with variants follows ``target.sweep``: with ``kinds`` every variant at startup and at the first later
-    boundary of each kind, and one variant, rotating, at the others; with ``all`` every variant at every boundary; with ``classes``
-    one variant, rotating, at each boundary. A sweep without variants (a revoke) is always complete.
+    boundary of each kind, and one variant, rotating, at the others; with ``all`` every variant at every boundary. With both, a sweep
+    without variants (a revoke) is complete, and so is one over effects. ``classes`` is for a quick answer: one variant, rotating, at
+    startup and at the first later boundary of each kind, and the first effect of each label; at the others, nothing.
     """
     many = "many-processes" in scenario.needs
     template = PlannedRun(
@@ -145,20 +146,22 @@ def _cases(scenario: Scenario, target: Target, baseline: Baseline) -> Iterable[t
         for variant in variants:
             yield None, variant
         return
-    if scenario.sweep == "effect":
-        for n in range(1, baseline.effects + 1):
-            for variant in variants:
-                yield n, variant
-        return
+    kinds: Iterable[tuple[int, str]] = (
+        enumerate(baseline.effect_labels, 1)
+        if scenario.sweep == "effect"
+        else ((boundary.n, boundary.kind) for boundary in baseline.boundaries)
+    )
+    whole = target.sweep == "all" or (target.sweep == "kinds" and scenario.sweep == "effect")
     seen: set[str] = set()
     rotation = 0
-    for boundary in baseline.boundaries:
-        if target.sweep == "all" or (target.sweep == "kinds" and boundary.kind not in seen):
-            seen.add(boundary.kind)
+    for n, kind in kinds:
+        first = kind not in seen
+        seen.add(kind)
+        if whole or (first and target.sweep == "kinds"):
             for variant in variants:
-                yield boundary.n, variant
-        else:
-            yield boundary.n, variants[rotation % len(variants)]
+                yield n, variant
+        elif first or target.sweep == "kinds":
+            yield n, variants[rotation % len(variants)]
             rotation += 1
 
 

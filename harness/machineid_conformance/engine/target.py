@@ -349,7 +349,7 @@ class TargetSession:
 def _unknown_baseline(why: str) -> Baseline:
     """Stands for a baseline that never came to be; its diagnosis makes every rule inconclusive."""
     return Baseline(
-        boundaries=(), effects=0, effects_after=(), deterministic=False, registers=False, reaches_horizon=False, diagnosis=why
+        boundaries=(), effect_labels=(), effects_after=(), deterministic=False, registers=False, reaches_horizon=False, diagnosis=why
     )  # fmt: skip
 
 

@@ -61,7 +61,7 @@ class Baseline:
     """What the fault-free runs of the same target did: the positive control of every other run."""
 
     boundaries: tuple[Boundary, ...]
-    effects: int  # work effects seen
+    effect_labels: tuple[str, ...]  # [n-1]: what work effect n is: the label declared for it, or its method and address
     effects_after: tuple[bool, ...]  # [n-1]: work started after effect n did
     deterministic: bool
     registers: bool
@@ -70,6 +70,11 @@ class Baseline:
     outputs: frozenset[str] = frozenset()  # log lines of fault-free runs, normalised (judge.logs)
     uses_https: bool = True
     diagnosis: str | None = None  # why nothing can be judged: the CA was rejected, no control-plane call was made, …
+
+    @property
+    def effects(self) -> int:
+        """Work effects seen."""
+        return len(self.effect_labels)
 
 
 @dataclass(frozen=True, kw_only=True)

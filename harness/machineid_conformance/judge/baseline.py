@@ -34,7 +34,7 @@ def build(cases: Sequence[RunView], target: Target) -> Baseline:
     positions = [effect.began for effect in work]
     return Baseline(
         boundaries=_boundaries(shortest, target),
-        effects=len(work),
+        effect_labels=tuple(effect.label for effect in work),
         effects_after=tuple(any(later > position for later in positions) for position in positions),
         deterministic=len({_sequence(view) for view in cases}) == 1,
         registers=any(view.registers for view in cases),
