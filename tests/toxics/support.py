@@ -23,7 +23,7 @@ from machineid_conformance.toxics.route import refuses
 from tests.gateway._support import AUTHORITY, KEY, RecordingDirector, Scene, StubWorld, target, trusting
 
 needs_toxiproxy = pytest.mark.skipif(
-    shutil.which(PROGRAM) is None, reason=f"{PROGRAM} is not on PATH; .ci/toxiproxy installs it"
+    shutil.which(PROGRAM) is None, reason=f"{PROGRAM} is not on PATH; .ci/tools installs it"
 )
 """Skips, with the remedy; CI installs the server and allows no skip."""
 

@@ -19,7 +19,7 @@ NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chro
 
 CHROMIUM = next((path for path in map(shutil.which, NAMES) if path is not None), None)
 
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on PATH: .ci/chromium installs it")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on PATH: .ci/tools installs it")
 
 PATIENCE = 30_000
 """Milliseconds after which a test that waits for something on the page has failed: machines may be busy."""
