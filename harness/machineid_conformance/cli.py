@@ -3,6 +3,8 @@
 Exit codes of ``run`` (design.md, Command line): 0 conforming, 1 non-conforming, 2 usage, configuration or isolation
 error, 3 inconclusive, 4 the harness itself failed; and, as shells have it, 130 and 143 when it was interrupted by SIGINT
 (Ctrl-C) or SIGTERM: its results are written then, and are of what was judged until then.
+
+Each command imports what it alone needs: rules and events are half a hundred modules, and a session without a violation shows none.
 """
 
 from __future__ import annotations
@@ -19,16 +21,11 @@ from types import FrameType
 from typing import Any, TextIO
 
 from machineid_conformance import __version__
-from machineid_conformance.config.load import discover
+from machineid_conformance.config.find import discover
 from machineid_conformance.engine.stream import Message, Request
-from machineid_conformance.judge.registry import rules as known_rules
-from machineid_conformance.replay import NoSuchRun, Shown, find, replay_case
-from machineid_conformance.report.failure import Reproduction, RuleText, failures_of_target, render_grouped
 from machineid_conformance.report.progress import Progress
-from machineid_conformance.report.rules import nearest, page, table, texts
 from machineid_conformance.report.style import Style
 from machineid_conformance.report.terminal import summary
-from machineid_conformance.scenario.load import load_catalogue
 from machineid_conformance.session import EngineFailed, EngineSession
 from machineid_conformance.start import DEFAULT_REPORT, HOW_TO_START
 
@@ -269,8 +266,21 @@ def run(options: argparse.Namespace) -> int:
     with _interrupted_by_sigterm(), EngineSession(request) as session:
         told = follow(session, _progress(sys.stderr))
     style = Style.of(sys.stdout)
-    report = root / (options.report or DEFAULT_REPORT)
-    words = _rule_texts()
+    found = any(row["findings"] for target in told.targets for row in target["rules"])
+    lines = _violations(options, told, root, style) if found else []
+    lines += summary(told.targets, told.finished, style)
+    print("\n".join(lines), flush=True)
+    if told.interrupted is not None:
+        return told.interrupted
+    return HARNESS if told.finished is None else int(told.finished["exit"])
+
+
+def _violations(options: argparse.Namespace, told: Told, root: Path, style: Style) -> list[str]:
+    from machineid_conformance.judge.registry import rules as known_rules  # noqa: PLC0415  (see the module's docstring)
+    from machineid_conformance.report.failure import Reproduction, failures_of_target, render_grouped  # noqa: PLC0415
+    from machineid_conformance.report.rules import texts  # noqa: PLC0415
+
+    words, report = texts(known_rules()), root / (options.report or DEFAULT_REPORT)
     failures = [failure for target in told.targets for failure in failures_of_target(target, words, report)]
     again = Reproduction(
         program=("machineid-conformance", "run"),
@@ -279,24 +289,25 @@ def run(options: argparse.Namespace) -> int:
         ),
         command=options.command,
     )
-    lines = render_grouped(failures, style, again)
-    lines += summary(told.targets, told.finished, style)
-    print("\n".join(lines), flush=True)
-    if told.interrupted is not None:
-        return told.interrupted
-    return HARNESS if told.finished is None else int(told.finished["exit"])
+    return render_grouped(failures, style, again)
 
 
 def rules(options: argparse.Namespace) -> int:
     """``rules``: the table."""
-    del options
+    from machineid_conformance.judge.registry import rules as known_rules  # noqa: PLC0415  (see the module's docstring)
+    from machineid_conformance.report.rules import table  # noqa: PLC0415
 
+    del options
     print("\n".join(table(known_rules(), Style.of(sys.stdout))))
     return 0
 
 
 def explain(options: argparse.Namespace) -> int:
     """``explain RULE``: the page of one rule."""
+    from machineid_conformance.judge.registry import rules as known_rules  # noqa: PLC0415  (see the module's docstring)
+    from machineid_conformance.report.rules import nearest, page  # noqa: PLC0415
+    from machineid_conformance.scenario.load import load_catalogue  # noqa: PLC0415
+
     every = known_rules()
     if options.rule not in every:
         said = f"no rule is called {options.rule!r}{nearest(options.rule, every)}"
@@ -308,6 +319,10 @@ def explain(options: argparse.Namespace) -> int:
 
 def replay(options: argparse.Namespace) -> int:
     """``replay RUN``: one case again."""
+    from machineid_conformance.judge.registry import rules as known_rules  # noqa: PLC0415  (see the module's docstring)
+    from machineid_conformance.replay import NoSuchRun, Shown, find, replay_case  # noqa: PLC0415
+    from machineid_conformance.report.rules import texts  # noqa: PLC0415
+
     root = Path.cwd()
     report = root / (options.report or DEFAULT_REPORT)
     try:
@@ -340,21 +355,15 @@ def replay(options: argparse.Namespace) -> int:
     )
     style = Style.of(sys.stdout)
     with _interrupted_by_sigterm(), EngineSession(request) as session:
-        return replay_case(session, case, Shown(report / "replay", _progress(sys.stderr), style, _rule_texts()))
+        return replay_case(session, case, Shown(report / "replay", _progress(sys.stderr), style, texts(known_rules())))
 
 
 def _configuration(options: argparse.Namespace, root: Path) -> str | None:
     """The configuration's path: the one that was given, or the one that stands here, unless there is a command."""
     if options.config is not None or options.command:
         return str(options.config) if options.config is not None else None
-
     found = discover(root)
     return str(found) if found is not None else None
-
-
-def _rule_texts() -> dict[str, RuleText]:
-
-    return texts(known_rules())
 
 
 def _progress(stream: TextIO) -> Progress:

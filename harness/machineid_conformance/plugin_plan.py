@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from machineid_conformance.config.load import discover, from_command, load
+from machineid_conformance.config.find import discover
+from machineid_conformance.config.load import from_command, load
 from machineid_conformance.config.model import Configuration, Target
 from machineid_conformance.config.overrides import Overrides
 from machineid_conformance.engine.selection import Selection

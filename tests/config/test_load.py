@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from machineid_conformance.config.errors import ConfigurationError
-from machineid_conformance.config.load import discover, from_command, load
+from machineid_conformance.config.find import discover
+from machineid_conformance.config.load import from_command, load
 from machineid_conformance.config.model import EffectRule, ExpectedFailure, Group, Match, ScriptedAnswer
 from machineid_conformance.config.overrides import Overrides
 

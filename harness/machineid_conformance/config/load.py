@@ -7,18 +7,17 @@ import json
 import re
 import shlex
 import tomllib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from machineid_conformance.config.errors import ConfigurationError, did_you_mean, shown
+from machineid_conformance.config.find import FILE, PYPROJECT, section_of
 from machineid_conformance.config.model import Configuration, Group, Target
 from machineid_conformance.config.overrides import COMMAND_LINE, Overrides
 from machineid_conformance.config.table import Table, join, quoted
 from machineid_conformance.config.target import LATER_KINDS, TARGET_KEYS, target
 
-FILE = "machineid-conformance.toml"
-PYPROJECT = "pyproject.toml"
 SECTION = "tool.machineid-conformance"
 EDITION = 1
 COMMAND_TARGET = "command"
@@ -28,21 +27,6 @@ ROOT_KEYS = ("edition", "scenarios", "targets", "groups")
 GROUP_KEYS = ("targets",)
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
-
-
-def discover(folder: Path) -> Path | None:
-    """The configuration of ``folder``: ``machineid-conformance.toml``, else a ``pyproject.toml`` with our table."""
-    own = folder / FILE
-    if own.is_file():
-        return own
-    pyproject = folder / PYPROJECT
-    if not pyproject.is_file():
-        return None
-    try:
-        found = _section(tomllib.loads(pyproject.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError):
-        return None  # a broken pyproject.toml is for the tools whose file it is to report
-    return pyproject if found is not None else None
 
 
 def load(
@@ -58,7 +42,7 @@ def load(
     document = _parse(data, file)
     key = ""
     if path.name == PYPROJECT:
-        section = _section(document)
+        section = section_of(document)
         if section is None:
             raise ConfigurationError(f"has no [{SECTION}] table", file=file, hint=f"add one, or write a {FILE}")
         document, key = section, SECTION
@@ -118,12 +102,6 @@ def _parse(data: bytes, file: str) -> dict[str, Any]:
         where = f"{file}:{place[1]}:{place[2]}" if place else f"{file}:{text.count(chr(10)) + 1}"
         problem = message[: place.start()] if place else message.removesuffix(" (at end of document)")
         raise ConfigurationError(f"not TOML: {problem}", file=where) from None
-
-
-def _section(document: Mapping[str, Any]) -> dict[str, Any] | None:
-    tool = document.get("tool")
-    section = tool.get("machineid-conformance") if isinstance(tool, dict) else None
-    return section if isinstance(section, dict) else None
 
 
 def _configuration(table: Table, path: Path, sha256: str, known_rules: Collection[str] | None) -> Configuration:

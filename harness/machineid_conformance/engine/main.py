@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fake_control_plane.certificates import Authority
-from machineid_conformance.config import load
+from machineid_conformance.config import find, load
 from machineid_conformance.config.model import Configuration, Target
 from machineid_conformance.config.overrides import Overrides
 from machineid_conformance.dilation.build import Library, Unavailable, build
@@ -135,10 +135,10 @@ def _configuration(request: Request, root: Path, known: Collection[str]) -> Conf
     )
     if request.command is not None:
         return load.from_command(request.command, device=request.device, cwd=root, overrides=overrides)
-    path = root / request.config if request.config else load.discover(root)
+    path = root / request.config if request.config else find.discover(root)
     if path is None:
         raise SelectionError(
-            f"no {load.FILE} and no [{load.SECTION}] in pyproject.toml in {root}, and no command: "
+            f"no {find.FILE} and no [{load.SECTION}] in pyproject.toml in {root}, and no command: "
             "give the command of your runtime, as in `machineid-conformance run -- python worker.py`"
         )
     return load.load(path, known_rules=known, overrides=overrides)
