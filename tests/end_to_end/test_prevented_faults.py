@@ -54,8 +54,9 @@ def faults_of(scenario: Scenario) -> dict[str, tuple[str, Mapping[str, Any]]]:
     return found
 
 
-def alone(name: str) -> dict[str, Any]:
-    """A scenario of this one fault, with the rules of the catalogue's own scenario for it, the one with the fewest faults.
+def alone(name: str, *, sweep: bool) -> dict[str, Any]:
+    """A scenario of this one fault, with the rules of the catalogue's own scenario for it, the one with the fewest faults: at each
+    boundary, or at the task's alone.
 
     A fault that no rule names has none there: it is judged as an outage, or, if it leaves a decision in the answer, as latency.
     """
@@ -74,30 +75,31 @@ def alone(name: str) -> dict[str, Any]:
         "title": scenario.title,
         # no-hammering counts after any refusal: it needs no receipt, and says nothing of one.
         "rules": [rule for rule in scenario.rules if rule != "degraded/no-hammering"],
-        "sweep": "validate",
+        "sweep": "validate" if sweep else "once",
         "needs": list(scenario.needs),
         "waits": scenario.waits,
         "variants": [{"id": variant, "fault": {name: dict(parameters)}}],
-        "steps": [{"at": {"before": "validate", "n": "each"}, "do": {"fault": "$variant"}}],
+        "steps": [{"at": {"before": "validate", "n": "each" if sweep else 2}, "do": {"fault": "$variant"}}],
     }
 
 
-SCENARIOS = {name: alone(name) for name in faults.names()}
+SCENARIOS = {name: alone(name, sweep=True) for name in faults.names()}
+AT_THE_TASK = {name: alone(name, sweep=False) for name in faults.names()}
+"""Where nothing is delivered, one boundary is like the other."""
 
 
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Judged]:
     """What the engine made of it with nothing prevented, with the truth told, and with each client gone."""
-    files = {"worker.py": WORKER} | {f"own/{name}.yaml": json.dumps(one) for name, one in SCENARIOS.items()}
     return {
         mode: engine(
             tmp_path_factory.mktemp(mode),
             config(KEYS, top='scenarios = ["own/*.yaml"]'),
-            files,
+            {"worker.py": WORKER} | {f"own/{name}.yaml": json.dumps(one) for name, one in scenarios.items()},
             command=(sys.executable, str(ENGINE), mode),
             scenario_globs=[f"{PREFIX}*", *OUTAGES],
         )
-        for mode in ("nothing", "truth", "gone")
+        for mode, scenarios in (("nothing", SCENARIOS), ("truth", AT_THE_TASK), ("gone", AT_THE_TASK))
     }
 
 
