@@ -11,7 +11,10 @@ from typing import Any
 
 from tests.end_to_end.support import CLI
 
-PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--machineid-conformance")
+PYTEST = (
+    *(sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--machineid-conformance"),
+    *("-p", "no:schemathesis"),  # here for our own tests, and slower to load than all the rest together
+)
 WAYS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "run": ((*CLI, "run"), ()),
     "run --jobs 1": ((*CLI, "run"), ("--jobs=1",)),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 import re
-import sys
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
 
+from tests.end_to_end.equality import PYTEST
 from tests.end_to_end.support import WORKER, Judged, config, judge
 
 ENVIRONMENT = {
@@ -152,7 +152,6 @@ def test_what_is_not_passed_on_does_not_reach_the_target(session: Judged) -> Non
 
 
 def test_nor_in_what_pytest_prints_and_writes(tmp_path: Path) -> None:
-    pytest_run = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--machineid-conformance")
     session = judge(
         tmp_path,
         configuration(),
@@ -162,7 +161,7 @@ def test_nor_in_what_pytest_prints_and_writes(tmp_path: Path) -> None:
         f"--junitxml={tmp_path / 'junit.xml'}",
         "-rA",
         environment={**ENVIRONMENT, "NOT_FOR_THE_TARGET": INHERITED},
-        command=pytest_run,
+        command=PYTEST,
     )
     assert session.exit == 1, session.said
     assert "FAILED" in session.stdout
