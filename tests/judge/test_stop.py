@@ -258,7 +258,23 @@ def test_surgical() -> None:
     taken_along = pair().exit(1, instance=2).end()
     assert outcome("stop/surgical", taken_along.case(TWO)) == "fail"
     assert outcome("stop/surgical", pair().exit(0, instance=2).end().case(TWO)) == "uncounted"
+    no_work = Trace().spawn().spawn(instance=2, device=OTHER).allow().effect().operator("revoke", DEVICE).deny().exit(1)
+    assert outcome("stop/surgical", no_work.exit(1, instance=2).end().case(TWO)) == "uncounted"
     assert outcome("stop/surgical", revoked().deny().exit(1).end().case()) == "uncounted"
+
+
+def test_surgical_is_not_shown_by_the_unit_in_which_the_change_found_the_other() -> None:
+    in_the_middle = pair().effect(device=OTHER, instance=2)
+    its_last = in_the_middle.allow(device=OTHER, instance=2).exit(1, instance=2).end()
+    assert outcome("stop/surgical", its_last.case(TWO)) == "fail"
+    goes_on = pair().effect(device=OTHER, instance=2).allow(device=OTHER, instance=2).effect(device=OTHER, instance=2)
+    assert outcome("stop/surgical", goes_on.end().case(TWO)) == "pass"
+
+
+def test_surgical_counts_work_that_began_between_the_change_and_the_next_validate() -> None:
+    trace = Trace().spawn().spawn(instance=2, device=OTHER).allow().allow(device=OTHER, instance=2).effect()
+    trace.operator("revoke", DEVICE).effect(device=OTHER, instance=2).deny().exit(1)
+    assert outcome("stop/surgical", trace.allow(device=OTHER, instance=2).exit(1, instance=2).end().case(TWO)) == "fail"
 
 
 def test_surgical_applies_to_several_processes_or_a_group() -> None:

@@ -32,7 +32,7 @@ class Surgical(Rule):
         )
 
     def check(self, case: Case) -> Observation:
-        """Fails on a process of another device that worked before the change and does nothing after the deny."""
+        """Fails on a process of another device that worked, and does nothing after the deny and its own next validate."""
         change = next((c for c in case.view.changes if c.device is not None), None)
         if change is None:
             return uncounted("no single device was changed in this run")
@@ -53,17 +53,29 @@ class Surgical(Rule):
 
 
 def _other(case: Case, process: Process, change: Operator, refusal: Validate) -> Finding | str | None:
-    """None: it worked on. A finding: it did not. Words: why it cannot be told."""
+    """None: it worked on. A finding: it did not. Words: why it cannot be told.
+
+    What it does under an allow of before the change shows nothing: the unit in which the change finds it may be its last. So it is
+    asked what it does once it has validated again, if it has.
+    """
     refused = refusal.ended or refusal.asked
+    again = next(
+        (
+            v.asked
+            for v in case.view.validates
+            if (v.instance, v.start) == (process.instance, process.start) and v.asked > change.seq
+        ),
+        change.seq,
+    )
     mine = [
         item
         for item in charges_of(case.view, case.target, case.profile)
         if item.effect.instance == process.instance and item.effect.start == process.start and item.effect.is_work
     ]
-    if any(item.effect.began > refused for item in mine):
+    if any(item.effect.began > max(refused, again) for item in mine):
         return None
-    if not any(item.effect.began < change.seq for item in mine):
-        return f"{process.device} did no work before the change, so none could be missed"
+    if not any(item.effect.began < again for item in mine):
+        return f"{process.device} did no work before it could know of the change, so none could be missed"
     if any(v.refused for v in case.view.validates if v.instance == process.instance):
         return f"{process.device} was refused itself"
     exited = process.exited
