@@ -44,7 +44,9 @@ def runtimes() -> list[Violation]:
     """Conforming runtimes as violations of nothing, and the violating ones under the network's scenarios among their own."""
     known = {one.name: one for one in load_violations()}
     kept = [
-        Violation(name=f"conforming-{twin}", twin=twin, scenarios=scenarios, fails=frozenset())
+        Violation(
+            name=f"conforming-{twin}", twin=twin, target={"sweep": "classes"}, scenarios=scenarios, fails=frozenset()
+        )
         for twin, scenarios in CONFORMING.items()
     ]
     broken = [
