@@ -87,15 +87,15 @@ class Judged:
 
 def judge(
     folder: Path,
-    config_text: str,
+    config_text: str | None,
     files: Mapping[str, str],
     *arguments: str,
     environment: Mapping[str, str] | None = None,
     command: Sequence[str] = (*CLI, "run"),
     limit: float = LIMIT,
 ) -> Judged:
-    """Write the configuration and the files into ``folder`` and run the command line, or pytest, there; its report is
-    in ``folder/report``.
+    """Write the configuration (None: there is none) and the files into ``folder`` and run the command line, or pytest, there; its
+    report is in ``folder/report``.
 
     Whatever is written is validated: results.json and every line of every trace.
     """
@@ -148,11 +148,12 @@ def engine(
     return _collect(done, folder / "report", stream=True)
 
 
-def place(folder: Path, config_text: str, files: Mapping[str, str]) -> Path:
-    """The folder ``project`` with the configuration and the files in it."""
+def place(folder: Path, config_text: str | None, files: Mapping[str, str]) -> Path:
+    """The folder ``project`` with the configuration, if there is one, and the files in it."""
     project = folder / "project"
     project.mkdir(parents=True, exist_ok=True)
-    (project / "machineid-conformance.toml").write_text(config_text, encoding="utf-8")
+    if config_text is not None:
+        (project / "machineid-conformance.toml").write_text(config_text, encoding="utf-8")
     for name, text in files.items():
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).write_text(text, encoding="utf-8")

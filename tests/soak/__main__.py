@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tests.end_to_end.equality import WAYS
 from tests.matrix.catalogue import Isolation
 from tests.soak import concurrency, equality
 from tests.soak.load import load
@@ -50,7 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     together = stages.add_parser("concurrency", help="the runtime that does four jobs at a time: nobody accuses it")
     together.add_argument("--runs", type=_positive, default=200, metavar="N", help="judge until there are so many runs")
-    equal = stages.add_parser("equality", help="run, pytest, -n 2 and --jobs 1 find the same, in equal traces")
+    equal = stages.add_parser(
+        "equality", help="run, pytest, -n 2 and --jobs 1 find the same; so do run and pytest on a script alone"
+    )
     every = stages.add_parser(
         "all", help="what has to be shown before a release: each of the others, here and under load"
     )
@@ -120,11 +123,14 @@ def _concurrency(report: Path, runs: int, *, busy: bool = False) -> Iterator[Pas
 
 
 def _equality(report: Path, times: int, *, busy: bool = False) -> Iterator[Pass]:
-    stage = _name("equality", busy=busy)
-    for number in range(1, times + 1):
-        with load(busy=busy):
-            one = equality.compare_ways(stage, number, report / stage.replace(" ", "-"))
-        yield one
+    stages = (("equality", WAYS, True), ("equality, a script alone", equality.WITHOUT_CONFIGURATION, False))
+    for name, ways, traces in stages:
+        stage = _name(name, busy=busy)
+        folder = report / stage.replace(",", "").replace(" ", "-")
+        for number in range(1, times + 1):
+            with load(busy=busy):
+                one = equality.compare_ways(stage, number, folder, ways=ways, traces=traces)
+            yield one
 
 
 def _name(stage: str, *, busy: bool) -> str:

@@ -96,6 +96,7 @@ def test_sessions_are_equal_but_for_times(tmp_path: Path) -> None:
     assert '"status": "fail"' in results
     assert "pytest differs from run in good/1, channel output 1 stdout" in trace
     assert '"text": "two"' in trace
+    assert differences(reference, other, names=("run", "pytest"), traces=False) == [results]
 
 
 def test_how_far_a_body_had_dripped_is_a_time_and_what_was_cut_is_not(tmp_path: Path) -> None:
