@@ -237,3 +237,11 @@ def test_the_module_is_the_script() -> None:
         [sys.executable, "-m", "machineid_conformance", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("machineid-conformance ")
+
+
+def test_the_command_line_alone_imports_no_rule_and_no_event() -> None:
+    program = "import sys, machineid_conformance.cli; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    packages = {name.split(".")[1] for name in done.stdout.split() if name.startswith("machineid_conformance.")}
+    assert "session" in packages
+    assert packages.isdisjoint({"judge", "trace", "scenario", "replay", "gateway", "isolation"})
