@@ -271,6 +271,36 @@ for _ in range(3):
     assert order == [(ADDRESS, 80)] * 3
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["open", "closed by the control plane first"])
+def test_refused_control_plane_accepts_again_whatever_connections_there_were_before(kept: bool) -> None:
+    """A connection that was accepted, and what the kernel remembers of a closed one, have the listener's port as their own."""
+    script = """
+import socket
+before = socket.create_connection(('198.18.0.1', 443))
+while True:
+    try:
+        socket.create_connection(('198.18.0.1', 443)); print('connected'); break
+    except ConnectionRefusedError:
+        pass
+"""
+
+    async def go() -> Seen:
+        async with opened(here.spec()) as world:
+            assert world.control_listener is not None
+            running = asyncio.create_task(run_python(world, script))
+            accepted, _ = await asyncio.get_running_loop().sock_accept(world.control_listener)
+            with accepted:
+                if not kept:
+                    accepted.close()
+                world.refuse_control(True)
+                world.refuse_control(False)
+                return await running
+
+    with place() as here:
+        seen = asyncio.run(go())
+    assert seen.output() == b"connected\n", seen.output("stderr")
+
+
 def test_the_engine_reaches_the_targets_own_listener_inside() -> None:
     script = """
 import socket

@@ -186,6 +186,9 @@ def _network(request: dict[str, Any]) -> list[socket.socket]:
 def _bound(ipv6: bool, kind: socket.SocketKind, port: int) -> socket.socket:
     """A socket for both families: the redirection leads IPv4 to 127.0.0.1 and IPv6 to ::1."""
     sock = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, kind)
+    if kind == socket.SOCK_STREAM:
+        # Else it cannot listen again, after a refusal, beside a connection that it accepted before.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if ipv6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     sock.bind(("::" if ipv6 else "0.0.0.0", port))  # noqa: S104  (in a network namespace that nobody else is in)
