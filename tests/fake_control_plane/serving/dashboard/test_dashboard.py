@@ -116,6 +116,23 @@ def test_in_bulk(page: Page, admin: Admin) -> None:
     expect(page.locator("#selected")).to_have_text("None selected")
 
 
+def test_a_key_that_follows_the_search_within_one_frame_goes_as_far_as_the_list(page: Page, admin: Admin) -> None:
+    ids = [f"worker:dev:bulk:{number:02}" for number in range(25)]
+    admin.register(*ids)
+    expect(page.locator("#device-count")).to_have_text("25 devices")
+    page.fill("#search", "bulk:00")
+    expect(row(page, ids[1])).to_have_count(0)
+    page.evaluate(
+        """() => {
+            const search = document.getElementById("search");
+            search.value = "";
+            search.dispatchEvent(new Event("input"));
+            document.getElementById("device-rows").dispatchEvent(new KeyboardEvent("keydown", { key: "End" }));
+        }"""
+    )
+    expect(row(page, ids[-1])).to_be_visible()
+
+
 def test_an_error_of_the_api_is_shown_with_its_remedy(page: Page, admin: Admin) -> None:
     page.fill("#cap", "1")
     page.click("#cap-form button")

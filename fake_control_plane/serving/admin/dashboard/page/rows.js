@@ -42,7 +42,7 @@ export class Rows {
 
   /** So many rows came in at the top: keep those in sight where they are. */
   keep(above) {
-    this.#body.style.height = `${this.items.length * HEIGHT}px`; // before the scroll, which could not go as far otherwise
+    this.#stretch();
     this.#viewport.scrollTop += above * HEIGHT;
     this.render();
   }
@@ -58,6 +58,7 @@ export class Rows {
   move(to) {
     if (this.items.length === 0) return;
     this.active = Math.max(0, Math.min(this.items.length - 1, to));
+    this.#stretch();
     const top = this.active * HEIGHT;
     const height = this.#viewport.clientHeight - HEIGHT; // the head stays in sight
     if (top < this.#viewport.scrollTop) this.#viewport.scrollTop = top;
@@ -72,12 +73,17 @@ export class Rows {
     return element("div", { role: "columnheader", class: `cell ${column.name}`, "aria-sort": column.sorts ? "none" : null }, shown);
   }
 
+  /** Be as high as the items, before any scroll: it could not go as far otherwise. */
+  #stretch() {
+    const height = `${this.items.length * HEIGHT}px`;
+    if (this.#body.style.height !== height) this.#body.style.height = height;
+  }
+
   #render() {
     const { scrollTop, clientHeight } = this.#viewport;
     setAttribute(this.#viewport, "aria-rowcount", this.items.length + 1);
     setAttribute(this.#viewport, "data-count", this.items.length);
-    const height = `${this.items.length * HEIGHT}px`;
-    if (this.#body.style.height !== height) this.#body.style.height = height;
+    this.#stretch();
     const first = Math.max(0, Math.floor(scrollTop / HEIGHT) - MORE);
     const last = Math.min(this.items.length, Math.ceil((scrollTop + clientHeight) / HEIGHT) + MORE);
     while (this.#pool.length < last - first) this.#pool.push(this.#newRow(this.#pool.length));
