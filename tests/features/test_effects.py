@@ -20,7 +20,10 @@ for _ in range(3):
 gate("task")
 print("CHARGED 7", flush=True)
 with open("results.csv", "w") as results:
-    results.write("7")
+    results.write("7\\n")
+    results.flush()
+    log(written=7)  # between two writes of one file
+    results.write("8\\n")
 with socket.create_connection(("broker.example", 9092)) as connection:
     connection.sendall(b"publish")
 with smtplib.SMTP("mail.example", 25) as mail:
@@ -146,6 +149,8 @@ CARELESS = """
 import os, smtplib, socket
 from client import allowed, gate, register, send
 
+opened = []
+
 
 def work():
     way = os.environ["WAY"]
@@ -155,6 +160,10 @@ def work():
         os.makedirs("out", exist_ok=True)
         with open("out/7.csv", "a") as results:
             results.write("7")
+    elif way == "file kept open":
+        if not opened:
+            opened.append(open("results.csv", "a"))
+        print("7", file=opened[0], flush=True)
     elif way == "tcp":
         socket.create_connection(("broker.example", 9092)).close()
     else:
@@ -172,6 +181,7 @@ work()
 WAYS = {
     "stdout": 'stdout = "CHARGED"',
     "file": 'file = "out/*.csv"',
+    "file kept open": 'file = "results.csv"',
     "tcp": 'tcp = "broker.example:*"',
     "smtp": "smtp = true",
 }

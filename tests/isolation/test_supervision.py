@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from machineid_conformance.isolation.api import AllGone, MainExited, OutputChunk, World
+from machineid_conformance.isolation.api import AllGone, FileTouched, MainExited, OutputChunk, World
 from machineid_conformance.isolation.events import HIGH
 from machineid_conformance.isolation.lines import LineSplitter
 from tests.isolation.support import Seen, base_environment, opened, place, run, run_python
@@ -330,10 +330,49 @@ open('gone.txt', 'w').close(); os.unlink('gone.txt')
     for expected in [
         ("made.txt", "created"),
         ("made.txt", "written"),
+        ("made.txt", "closed"),
         ("deep/er/inner.txt", "created"),
         ("gone.txt", "removed"),
     ]:
         assert expected in seen.touched
+
+
+def test_a_file_that_is_moved_to_its_place_is_whole(inside: Inside) -> None:
+    async def body(world: World) -> Seen:
+        return await run_python(world, "import os; open('part', 'w').close(); os.rename('part', 'whole')")
+
+    touched = inside(body).touched
+    assert touched == [
+        ("part", "created"),
+        ("part", "closed"),
+        ("part", "removed"),
+        ("whole", "created"),
+        ("whole", "closed"),
+    ]
+
+
+def test_what_was_printed_before_a_file_was_made_is_told_before_it(inside: Inside) -> None:
+    script = """
+for n in range(200):
+    print(n, flush=True)
+    open(f'{n}.txt', 'w').close()
+"""
+
+    async def body(world: World) -> Seen:
+        return await run_python(world, script)
+
+    printed, late = b"", []
+    for event in inside(body).events:
+        if isinstance(event, OutputChunk) and event.stream == "stdout":
+            printed += event.data
+        elif (
+            isinstance(event, FileTouched)
+            and event.how == "created"
+            and event.path.split(".")[0].encode() not in printed.split()
+        ):
+            late.append(event.path)
+    assert printed.split()[-1] == b"199"
+    assert late == []
 
 
 def test_close_ends_everything_twice(inside: Inside) -> None:

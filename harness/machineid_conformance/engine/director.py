@@ -24,6 +24,7 @@ from machineid_conformance.engine.faults import Faults, armed_early, fault_of
 from machineid_conformance.engine.plan import PlannedRun
 from machineid_conformance.engine.progress import Progress
 from machineid_conformance.engine.target_time import TargetTime
+from machineid_conformance.engine.writes import Writes
 from machineid_conformance.gateway.api import Ruling
 from machineid_conformance.scenario.model import Step
 from machineid_conformance.trace.events import (
@@ -85,6 +86,7 @@ class RunDirector:
         self.plane = plane
         self.console = console
         self.closing = False
+        self.writes = Writes()
         variant = run.variant.id if run.variant else None
         self.faults = Faults(
             record=self.record, pause=time.pause, clock=time.now, progress=self.progress, variant=variant
@@ -124,7 +126,9 @@ class RunDirector:
             return event
         if not isinstance(event, _UNDRAINED):
             self.settle()
-            self.drain()
+            if not (isinstance(event, EffectStarted) and event.silent):  # it was pending itself, before what still is
+                self.drain()
+        self.writes.recorded(event)
         return self._writer.write(event)
 
     async def pause(self, seconds: float) -> None:

@@ -41,7 +41,6 @@ class Instance:
     killed: tuple[str, ...] = ()
     kill: asyncio.Event | None = None  # being killed; set when it is known what was
     splitters: dict[tuple[int, str], LineSplitter] = field(default_factory=dict)
-    touched: dict[str, int] = field(default_factory=dict)  # path: effect number, while nothing else happened since
     ready: asyncio.Event = field(default_factory=asyncio.Event)
 
 

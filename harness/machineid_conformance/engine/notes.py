@@ -26,15 +26,13 @@ from machineid_conformance.trace.events import (
     Gone,
     Output,
 )
-from machineid_conformance.trace.writer import TraceWriter
 
 
 class Notes:
     """Takes notes of one run."""
 
-    def __init__(self, director: RunDirector, writer: TraceWriter) -> None:
+    def __init__(self, director: RunDirector) -> None:
         self._director = director
-        self._writer = writer
 
     def take(self, instance: Instance, event: WorldEvent) -> None:
         """Write one event of an instance's world into the trace."""
@@ -104,10 +102,11 @@ class Notes:
             pattern = rule.match.file
             if pattern is None or event.how == "removed" or not fnmatch.fnmatchcase(event.path, pattern):
                 continue
-            if instance.touched.get(event.path) == self._writer.written:
-                return  # the same write, seen as created and written
-            self._silent_effect(instance, number, transport_output=False, path=event.path)
-            instance.touched[event.path] = self._writer.written
+            writes, file = self._director.writes, (instance.number, event.path)
+            if event.how == "closed":
+                writes.close(file)
+            elif writes.begins(file):
+                self._silent_effect(instance, number, transport_output=False, path=event.path)
             return
 
     def _silent_effect(self, instance: Instance, number: int, *, transport_output: bool, path: str | None) -> None:

@@ -89,7 +89,7 @@ class Run:
             hold_for=hold_for,
             registers=registers,
         )
-        self._notes = Notes(self.director, self._writer)
+        self._notes = Notes(self.director)
         self.director.faults.toxiproxy = session.toxiproxy is not None
         self.director.drain = self._drain
         self.director.settle = self._settle

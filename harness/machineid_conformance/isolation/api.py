@@ -89,10 +89,13 @@ class OutputChunk:
 
 @dataclass(frozen=True, kw_only=True)
 class FileTouched:
-    """A file below the working folder was created, written or removed. ``path`` is relative to it."""
+    """A file below the working folder was created, written, removed, or closed by one who could write it. ``path`` is relative to it.
+
+    A file that was moved to its path is whole: it is created, and closed.
+    """
 
     path: str
-    how: Literal["created", "written", "removed"]
+    how: Literal["created", "written", "closed", "removed"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -225,15 +225,16 @@ class SupervisedWorld:
 
     def _read_pending(self) -> None:
         """Everything that is pending at this moment and no more, so that a target that never stops writing ends nothing."""
+        self._read_files(everything=True)
+        self._read_network()
+
+    def _read_streams(self) -> None:
         for (start, stream), fd in list(self._streams.items()):
             pending = array.array("i", [0])
             fcntl.ioctl(fd, termios.FIONREAD, pending)
             left = pending[0]
             while left > 0 and (read := self._read_some(start, stream, min(left, CHUNK))):
                 left -= read
-        if self._watcher is not None:
-            self._read_files(everything=True)
-        self._read_network()
 
     def _read_network(self) -> None:
         """What a world with a network of its own adds to what is pending."""
@@ -255,8 +256,13 @@ class SupervisedWorld:
     # -- files -------------------------------------------------------------------------------------------------------------
 
     def _read_files(self, *, everything: bool = False) -> None:
-        assert self._watcher is not None
-        for path, how in self._watcher.read():
+        """What was printed, then which files were touched: what had been printed before a touch is in the pipes once the touch is known.
+        ``everything``: also where the queue is full.
+        """
+        touched = self._watcher.read() if self._watcher is not None else []
+        if everything or not self._queue.full:
+            self._read_streams()
+        for path, how in touched:
             if not self._is_log(path):
                 self._queue.put(FileTouched(path=path, how=how))
             elif how == "removed":

@@ -1,4 +1,4 @@
-"""Follows a folder tree by inotify: which files are created, written and removed, folders that appear later included.
+"""Follows a folder tree by inotify: which files are created, written, closed and removed, folders that appear later included.
 
 The tree is reached by a descriptor that the supervisor passed out, so the engine sees the target's view (overlay and all)
 without entering its mount namespace; no link is followed on the way down.
@@ -17,9 +17,12 @@ from typing import Literal
 from machineid_conformance.isolation import linux
 from machineid_conformance.isolation.api import IsolationError
 
-How = Literal["created", "written", "removed"]
+How = Literal["created", "written", "closed", "removed"]
 
-MASK = linux.IN_MODIFY | linux.IN_CREATE | linux.IN_DELETE | linux.IN_MOVED_FROM | linux.IN_MOVED_TO | linux.IN_ONLYDIR
+MASK = (
+    linux.IN_MODIFY | linux.IN_CLOSE_WRITE | linux.IN_CREATE | linux.IN_DELETE | linux.IN_MOVED_FROM | linux.IN_MOVED_TO
+    | linux.IN_ONLYDIR
+)  # fmt: skip
 MAX_FOLDERS = 512
 NOT_WATCHED = frozenset(
     {
@@ -108,8 +111,12 @@ class FolderWatcher:
                         yield inside, "created"
             elif mask & (linux.IN_CREATE | linux.IN_MOVED_TO):
                 yield path, "created"
+                if mask & linux.IN_MOVED_TO:
+                    yield path, "closed"
             elif mask & linux.IN_MODIFY:
                 yield path, "written"
+            elif mask & linux.IN_CLOSE_WRITE:
+                yield path, "closed"
             else:
                 yield path, "removed"
 

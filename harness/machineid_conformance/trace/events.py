@@ -374,6 +374,11 @@ class EffectStarted(Event):
         """The sequence number that places this effect among the others."""
         return self.since if self.since is not None else self.seq
 
+    @property
+    def silent(self) -> bool:
+        """Whether nobody waits for its answer: nothing of it goes through the gateway."""
+        return self.transport in {"file", "output"}
+
 
 @event("effect-answered")
 @dataclass(frozen=True, kw_only=True, slots=True)
