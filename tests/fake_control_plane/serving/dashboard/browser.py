@@ -144,7 +144,8 @@ def says(page: Page, text: str | re.Pattern[str]) -> None:
 
 
 def journal(page: Page, column: str) -> list[str]:
-    """One column of the journal's rows in sight, newest first."""
+    """One column of the journal's rows in sight, newest first, once what the page knows by now is drawn."""
+    page.evaluate("() => new Promise(requestAnimationFrame)")  # rows are drawn in the frame after the count is set
     rows = page.locator("#journal-rows .body .row:visible").evaluate_all(
         "(rows, column) => rows.map((row) => [Number(row.ariaRowIndex ?? row.getAttribute('aria-rowindex')), "
         "row.querySelector('.' + column).textContent])",

@@ -45,8 +45,10 @@ def test_a_device_id_is_text_whatever_is_in_it(browser: Browser) -> None:
             page.click("#revoke")
             says(page, f"Revoked {device}.")
             row(page, device).click()
-        expect(page.locator("#journal-rows .body .row:visible").first).to_contain_text("revoke")
-        page.locator("#journal-rows .body .row:visible").first.dblclick()
+        newest = page.locator("#journal-rows .body .row:visible").first
+        expect(newest.locator(".operation")).to_have_text("revoke")
+        expect(newest.locator(".device")).to_have_text(ids[-1])
+        newest.dblclick()
         expect(page.locator("#entry-fields")).to_contain_text(ids[-1])
         page.keyboard.press("Escape")
         page.click("#fault-details summary")
