@@ -375,6 +375,27 @@ for n in range(200):
     assert late == []
 
 
+def test_touches_are_read_before_the_output_that_precedes_them(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read the other way round, a line that is printed and a file that is made in between would stand in the wrong order."""
+    order: list[str] = []
+
+    def note(what: str, read: Callable[[], Any]) -> Callable[[], Any]:
+        def noted() -> Any:
+            order.append(what)
+            return read()
+
+        return noted
+
+    async def body(world: Any) -> Seen:
+        monkeypatch.setattr(world._watcher, "read", note("touches", world._watcher.read))
+        monkeypatch.setattr(world, "_read_streams", note("output", world._read_streams))
+        return await run_python(world, "print(1, flush=True); open('made.txt', 'w').close()")
+
+    assert ("made.txt", "created") in inside(body).touched
+    assert order == ["touches", "output"] * (len(order) // 2)
+    assert order
+
+
 def test_close_ends_everything_twice(inside: Inside) -> None:
     async def body(world: World) -> None:
         seen = await started(world, STUBBORN, b"up\n")
